@@ -1,0 +1,126 @@
+//! A grant: proof that a caller was authenticated and may do one action to one target.
+
+use std::marker::PhantomData;
+
+use super::action::{Action, Mutating};
+use super::principal::{Context, Repeatable};
+use crate::audit::actor::Actor;
+use crate::audit::warrant::{Idempotency, Pass, Proviso, Warrant};
+use crate::kernel::ids::{AppId, ConnectionId, Name, OperatorId, UserId};
+use crate::kernel::time::Timestamp;
+
+/// Made by the gate alone. Means: authenticated, in use, permission held, target within reach.
+pub struct Granted<A: Action> {
+    pub(super) target: A::Target,
+    pub(super) caller: Caller,
+    pub(super) context: Context,
+    pub(super) repeatable: Repeatable,
+    pub(super) action: PhantomData<A>,
+}
+
+/// What the trail says of a caller, and what must still hold when it writes.
+#[derive(Clone)]
+pub struct Caller {
+    pub actor: Actor,
+    pub app_id: Option<AppId>,
+    pub connection_id: Option<ConnectionId>,
+    pub ip_address: Option<String>,
+    pub asserted_by: Option<AppId>,
+    pub provisos: Vec<Proviso>,
+    /// Whose Idempotency-Keys are told apart from everybody else's.
+    pub scope: String,
+}
+
+/// One person as one app reaches it.
+#[derive(Debug, Clone)]
+pub struct OnUser {
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub app: AppId,
+}
+
+/// The calling app itself.
+#[derive(Debug, Clone)]
+pub struct OnApp {
+    pub app: AppId,
+}
+
+/// Purser as an operator administers it.
+#[derive(Debug, Clone)]
+pub struct OnPlatform {
+    pub operator: OperatorId,
+    /// Whether this operator may see personal values of the trail.
+    pub sees_personal_values: bool,
+}
+
+/// Purser as it works on itself, by a named job.
+#[derive(Debug, Clone)]
+pub struct OnItself {
+    pub job: Name,
+}
+
+/// What a body may repeat of its request's target: a mismatch is refused, not followed.
+pub trait Names {
+    fn user(&self) -> Option<String> {
+        None
+    }
+
+    fn app(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Names for OnUser {
+    fn user(&self) -> Option<String> {
+        Some(self.user.to_string())
+    }
+
+    fn app(&self) -> Option<String> {
+        Some(self.app.to_string())
+    }
+}
+
+impl Names for OnApp {
+    fn app(&self) -> Option<String> {
+        Some(self.app.to_string())
+    }
+}
+
+impl Names for OnPlatform {}
+
+impl<A: Action> Granted<A> {
+    pub fn target(&self) -> &A::Target {
+        &self.target
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.context.now
+    }
+
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Leave to read.
+    pub fn pass(&self) -> Pass {
+        super::gate::pass(&self.context)
+    }
+
+    /// Binds cursors and Idempotency-Keys to their caller.
+    pub fn scope(&self) -> &str {
+        &self.caller.scope
+    }
+}
+
+impl<A: Mutating> Granted<A> {
+    /// Leave to write.
+    pub fn warrant(&self) -> Warrant {
+        super::gate::warrant(self)
+    }
+
+    /// The same grant for a request that may be repeated under an Idempotency-Key.
+    #[must_use]
+    pub fn repeatable(self, idempotency: Option<Idempotency>) -> Self {
+        Self { repeatable: Repeatable(idempotency), ..self }
+    }
+}

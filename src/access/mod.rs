@@ -1,0 +1,23 @@
+//! The door: who asks, and may they.
+//!
+//! A request becomes a [`principal::Head`]; the [`gate::Gate`] turns it into a [`grant::Granted`] of
+//! one action, or a fault. A grant cannot be made elsewhere, and it already holds what it was
+//! checked for: the target. Commands read the subject from it, so that checking one person and
+//! acting on another cannot be written.
+//!
+//! The rules ([`rule`]) look at documents, not at types, because they are applied twice: at the
+//! door, and again inside the transaction to what the write path has loaded there.
+//!
+//! Invariants: unknown, malformed, expired and revoked keys get the same 401; what a caller may not
+//! see is a 404; effective permissions are the connection's within the app's ceiling.
+//!
+//! To add an action: a unit type in its slice's `actions.rs` that implements [`action::Action`].
+
+pub mod action;
+pub mod cursor;
+pub mod gate;
+pub mod grant;
+pub mod last_used;
+pub mod permission;
+pub mod principal;
+pub mod rule;

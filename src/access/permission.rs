@@ -1,0 +1,49 @@
+//! What an app may do with a user's record.
+
+/// What an action needs of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// An active connection, whatever it permits: the app's own side of the tie.
+    Connected,
+    /// A permission that the connection must hold within the app's ceiling.
+    Held(&'static str),
+    /// The app itself, by its app key.
+    App,
+    /// An operator with the role `admin`.
+    Admin,
+    /// An operator with the role `auditor` or `admin`.
+    Audit,
+}
+
+pub const READ: &str = "read";
+pub const WRITE: &str = "write";
+
+impl Permission {
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Connected => "an active connection",
+            Self::Held(permission) => permission,
+            Self::App => "an app key",
+            Self::Admin => "an operator key with the role admin",
+            Self::Audit => "an operator key with the role auditor or admin",
+        }
+    }
+}
+
+/// Whether `text` can be a permission: `read`, `write`, or `<module>_access`.
+pub fn is_permission(text: &str) -> bool {
+    let module = text.strip_suffix("_access");
+    matches!(text, READ | WRITE)
+        || module.is_some_and(|name| crate::kernel::ids::Name::parse(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_read_write_and_access_to_a_named_module() {
+        assert!(["read", "write", "wallet_access"].into_iter().all(is_permission));
+        assert!(["admin", "_access", "Wallet_access", "", "*"].iter().all(|p| !is_permission(p)));
+    }
+}

@@ -1,0 +1,32 @@
+//! What a request says of its caller, before anything of it is believed.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::audit::warrant::Idempotency;
+use crate::kernel::time::Timestamp;
+
+/// The part of a request that the gate looks at.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The presented key, from `Authorization: Bearer` or `X-Api-Key`.
+    pub credential: Option<String>,
+    /// `{user}` of the path, where there is one.
+    pub user: Option<String>,
+    pub peer: Option<IpAddr>,
+    /// `Purser-Client-IP`: the person's address, as the app tells it.
+    pub client: Option<IpAddr>,
+    pub context: Context,
+}
+
+/// One request: its time, its id, its deadline. Read once, handed down.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub now: Timestamp,
+    pub request_id: String,
+    pub deadline: Instant,
+}
+
+/// What a POST adds once its body is read.
+#[derive(Clone, Default)]
+pub struct Repeatable(pub Option<Idempotency>);

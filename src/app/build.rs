@@ -1,0 +1,218 @@
+//! Putting a Purser together, and serving it. `main` and the tests share this.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App as Actix, HttpServer};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::routes::routes;
+use super::{telemetry, workers};
+use crate::access::gate::Gate;
+use crate::access::principal::Context;
+use crate::config::Config;
+use crate::connections::Desk;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::password::{Hasher, Params};
+use crate::http::boundary::boundary;
+use crate::http::call::Door;
+use crate::kernel::chance::Chance;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::Clock;
+use crate::modules;
+use crate::store::{Parts, Store};
+
+/// Everything that is made once. Cheap to clone.
+#[derive(Clone)]
+pub struct Purser {
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub gate: Gate,
+    pub desk: Desk,
+    pub clock: Clock,
+    pub chance: Chance,
+    pub runtime: Handle,
+}
+
+/// The runtime that all database work runs on. Dropping it ends that work, so it outlives the
+/// server.
+pub fn runtime(config: &Config) -> Result<Runtime, String> {
+    let mut builder = Builder::new_multi_thread();
+    if config.store.threads > 0 {
+        builder.worker_threads(config.store.threads);
+    }
+    let built = builder.enable_all().thread_name("purser-store").build();
+    built.map_err(|error| format!("no threads for the database: {error}"))
+}
+
+impl Purser {
+    /// Connects to the database and makes everything ready. To be called outside of any runtime.
+    pub fn assemble(
+        config: Config,
+        runtime: &Runtime,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, String> {
+        telemetry::start(&config.log);
+        let keyring =
+            Keyring::parse(config.crypto.master_keys.expose(), config.crypto.peppers.expose())?;
+        let hasher = Hasher::new(password_params(&config), chance.clone())?;
+        let parts = Parts {
+            runtime: runtime.handle().clone(),
+            keyring: Arc::new(keyring.clone()),
+            chance: chance.clone(),
+            clock: clock.clone(),
+            node: node_name(&config),
+        };
+        let store = runtime.block_on(Store::connect(&config.store, parts))?;
+        let gate = Gate::new(store.clone(), Arc::new(keyring), config.audit.ip_address);
+        let desk = Desk { store: store.clone(), hasher, modules: modules::ALL };
+        let runtime = runtime.handle().clone();
+        Ok(Self { config: Arc::new(config), store, gate, desk, clock, chance, runtime })
+    }
+
+    /// Collections, validators, indexes, and the built-in modules; what was done, in words.
+    pub async fn migrate(&self) -> Result<Vec<String>, String> {
+        let plan = self.store.plan().await?;
+        let mut done: Vec<String> = plan.lines().map(str::to_owned).collect();
+        self.store.migrate(plan, self.clock.now()).await?;
+        for module in modules::ALL {
+            let grant = self
+                .gate
+                .itself::<modules::registry::RegisterModule>(job("migrate"), self.context());
+            let registered = modules::registry::register(&grant, &self.store, *module).await;
+            if registered.map_err(|fault| fault.to_string())? {
+                done.push(format!("register module {}", module.name()));
+            }
+        }
+        Ok(done)
+    }
+
+    /// For work that no request has asked for.
+    pub fn context(&self) -> Context {
+        let random: [u8; 10] = self.chance.bytes();
+        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        Context {
+            now: self.clock.now(),
+            request_id: format!("job_{digits}"),
+            deadline: Instant::now() + Duration::from_millis(self.config.server.request_timeout_ms),
+        }
+    }
+
+    pub async fn flush_last_used(&self) -> Result<(), Fault> {
+        workers::flush_last_used(self).await
+    }
+}
+
+/// A name from the code for one of Purser's own jobs.
+pub fn job(name: &'static str) -> crate::kernel::ids::Name {
+    crate::kernel::ids::Name::parse(name).expect("a job's name is a literal that fits")
+}
+
+fn password_params(config: &Config) -> Params {
+    let crypto = &config.crypto;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Params {
+        memory_kib: crypto.argon2_memory_kib,
+        passes: crypto.argon2_passes,
+        lanes: crypto.argon2_lanes,
+        threads: match crypto.password_threads {
+            0 => (cores / 2).max(1),
+            threads => threads,
+        },
+        queue: crypto.password_queue,
+    }
+}
+
+fn node_name(config: &Config) -> String {
+    if !config.server.node.is_empty() {
+        return config.server.node.clone();
+    }
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_else(|_| "localhost".to_owned());
+    format!("{}:{}", host.trim(), config.server.port)
+}
+
+/// A server that is listening.
+pub struct Listening {
+    pub address: SocketAddr,
+    pub handle: ServerHandle,
+}
+
+/// Who tells the server to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopBy {
+    Signals,
+    Handle,
+}
+
+/// Serves until told to stop, then finishes what was accepted. Blocks; `ready` is called once the
+/// port is open.
+pub fn serve(
+    purser: &Purser,
+    stop_by: StopBy,
+    ready: impl FnOnce(Listening),
+) -> Result<(), String> {
+    let config = &purser.config.server;
+    let listener = TcpListener::bind((config.bind, config.port)).map_err(|error| {
+        format!("server.port: cannot listen on {}:{}: {error}", config.bind, config.port)
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    purser.runtime.block_on(purser.store.take_over()).map_err(|fault| fault.to_string())?;
+    let worker = purser.runtime.spawn(workers::run(purser.clone()));
+    let served = actix_web::rt::System::new().block_on(async {
+        let server = server(purser, listener, stop_by)?;
+        ready(Listening { address, handle: server.handle() });
+        server.await.map_err(|error| error.to_string())
+    });
+    worker.abort();
+    purser.runtime.block_on(async {
+        if let Err(fault) = purser.flush_last_used().await {
+            tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");
+        }
+        purser.store.drain().await;
+    });
+    served
+}
+
+fn server(
+    purser: &Purser,
+    listener: TcpListener,
+    stop_by: StopBy,
+) -> Result<actix_web::dev::Server, String> {
+    let config = Arc::clone(&purser.config);
+    let door = Door {
+        gate: purser.gate.clone(),
+        clock: purser.clock.clone(),
+        request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+    };
+    let (door, gate) = (Data::new(door), Data::new(purser.gate.clone()));
+    let (store, desk) = (Data::new(purser.store.clone()), Data::new(purser.desk.clone()));
+    let chance = Data::new(purser.chance.clone());
+    let mut server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(door.clone())
+            .app_data(gate.clone())
+            .app_data(store.clone())
+            .app_data(desk.clone())
+            .app_data(chance.clone())
+            .wrap(from_fn(boundary))
+            .configure(routes)
+    });
+    if config.server.workers > 0 {
+        server = server.workers(config.server.workers);
+    }
+    if stop_by == StopBy::Handle {
+        server = server.disable_signals();
+    }
+    let server = server
+        .client_request_timeout(Duration::from_millis(config.server.head_timeout_ms))
+        .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
+        .shutdown_timeout(config.server.shutdown_seconds)
+        .listen(listener)
+        .map_err(|error| error.to_string())?;
+    Ok(server.run())
+}

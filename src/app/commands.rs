@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use super::bench;
+use super::build::{self, Purser, StopBy, job};
+use super::seed;
+use crate::apps::{self, NewOperator, OperatorRole};
+use crate::config::{self, Config};
+use crate::kernel::chance::Chance;
+use crate::kernel::ids::OperatorId;
+use crate::kernel::text;
+use crate::kernel::time::Clock;
+
+/// One record per person for all the apps of a company.
+#[derive(Parser)]
+#[command(name = "purser", version)]
+struct CommandLine {
+    /// A configuration file; `src/config/defaults.toml` documents every key. Environment:
+    /// `PURSER__SECTION__KEY`, and `…_FILE` for secrets.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM or Ctrl-C; what was accepted is finished.
+    Serve,
+    /// Create collections, validators, indexes and built-in modules; safe to repeat.
+    Migrate {
+        /// Only say what would be done.
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Load the demo: apps, people and operators. Safe to repeat.
+    Seed(seed::Options),
+    /// Admins and auditors of Purser.
+    #[command(subcommand)]
+    Operators(Operators),
+    /// Measure on this machine.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+#[derive(Subcommand)]
+enum Operators {
+    /// Create an operator and print its key, once.
+    Create {
+        #[arg(long, value_enum)]
+        role: OperatorRole,
+        /// Who it is, as the list of operators shows it.
+        #[arg(long, default_value = "operator")]
+        name: String,
+        /// Show this operator personal values in the trail.
+        #[arg(long)]
+        auditor_pii: bool,
+        /// How long the key lives.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=90))]
+        days: u16,
+    },
+    /// Refuse an operator's key from now on.
+    Revoke {
+        /// The operator's id, as `create` printed it.
+        id: OperatorId,
+    },
+}
+
+/// Runs what the command line says.
+pub fn run() -> ExitCode {
+    let line = CommandLine::parse();
+    match execute(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("purser: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(line: CommandLine) -> Result<(), String> {
+    let config = Config::load(line.config.as_deref(), config::environment());
+    let config = config.map_err(|error| error.to_string())?;
+    let runtime = build::runtime(&config)?;
+    let purser = Purser::assemble(config, &runtime, Clock::system(), Chance::from_os()?)?;
+    let done = match line.command {
+        Command::Serve => serve(&purser),
+        Command::Migrate { plan } => runtime.block_on(migrate(&purser, plan)),
+        Command::Seed(options) => with_database(&runtime, &purser, seed::run(&purser, &options)),
+        Command::Operators(command) => {
+            with_database(&runtime, &purser, operators(&purser, command))
+        }
+        Command::Bench(bench) => with_database(&runtime, &purser, bench::run(&purser, bench)),
+    };
+    runtime.block_on(purser.store.drain());
+    done
+}
+
+fn with_database<T>(
+    runtime: &Runtime,
+    purser: &Purser,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    runtime.block_on(async {
+        purser.store.check_version().await?;
+        work.await
+    })
+}
+
+fn serve(purser: &Purser) -> Result<(), String> {
+    purser.runtime.block_on(purser.store.check_version())?;
+    build::serve(purser, StopBy::Signals, |listening| {
+        tracing::info!(address = %listening.address, "listening");
+    })
+}
+
+async fn migrate(purser: &Purser, plan: bool) -> Result<(), String> {
+    if plan {
+        let plan = purser.store.plan().await?;
+        plan.lines().for_each(|line| println!("would {line}"));
+        if plan.is_empty() {
+            println!("nothing to do");
+        }
+        return Ok(());
+    }
+    let done = purser.migrate().await?;
+    done.iter().for_each(|line| println!("{line}"));
+    println!("the database is up to date");
+    Ok(())
+}
+
+async fn operators(purser: &Purser, command: Operators) -> Result<(), String> {
+    let fault = |fault: crate::kernel::fault::Fault| fault.to_string();
+    match command {
+        Operators::Create { role, name, auditor_pii, days } => {
+            let name = text::line(&name, 100).map_err(|accepted| format!("--name: {accepted}"))?;
+            let grant = purser.gate.itself(job("command_line"), purser.context());
+            let new = NewOperator { name, role, auditor_pii, days };
+            let (id, key) =
+                apps::create_operator(&grant, &purser.store, new).await.map_err(fault)?;
+            eprintln!("operator {id}; its key is shown this once:");
+            println!("{}", key.expose());
+            Ok(())
+        }
+        Operators::Revoke { id } => {
+            let grant = purser.gate.itself(job("command_line"), purser.context());
+            apps::revoke_operator(&grant, &purser.store, id).await.map_err(fault)?;
+            println!("operator {id} is revoked");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Every route, grouped by audience. No authority depends on where a route stands: the grant that
+//! its handler takes decides.
+
+use actix_web::web::{self, ServiceConfig};
+
+use super::health;
+use crate::{apps, connections, trail};
+
+pub fn routes(config: &mut ServiceConfig) {
+    // Apps.
+    connections::routes(config);
+    // Admins.
+    apps::routes(config);
+    // Auditors.
+    trail::routes(config);
+    // Nobody in particular.
+    config
+        .service(web::resource("/healthz").route(web::get().to(health::healthz)))
+        .service(web::resource("/readyz").route(web::get().to(health::readyz)))
+        .service(web::resource("/openapi.json").route(web::get().to(health::openapi)));
+}

@@ -1,0 +1,269 @@
+//! `purser seed`: the demo, through the same commands as the API. Safe to repeat: what is there
+//! stays, keys that still work are kept, others are issued anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::build::{Purser, job};
+use crate::access::action::Action;
+use crate::access::gate::Resolve;
+use crate::access::grant::Granted;
+use crate::access::principal::Head;
+use crate::apps::{self, NewOperator, OperatorRole};
+use crate::connections::{self, Outcome};
+use crate::http::json;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::AppId;
+
+#[derive(Args)]
+pub struct Options {
+    /// Write URL and keys to this file as shell variables, and keep those in it that still work.
+    #[arg(long)]
+    env_file: Option<PathBuf>,
+    /// Where this Purser will be reached.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+}
+
+/// A person of `seed/people.json`, and the apps that register it, in this order.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeededPerson {
+    /// The variables that hold this person's id and the first connection's key.
+    variables: Option<[String; 2]>,
+    registrations: Vec<SeededRegistration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeededRegistration {
+    app: String,
+    body: Value,
+}
+
+/// An app of `seed/apps.json`: the variable for its key, and the body of its registration.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeededApp {
+    variable: String,
+    body: Value,
+}
+
+const APPS: &str = include_str!("../../seed/apps.json");
+const PEOPLE: &str = include_str!("../../seed/people.json");
+
+type Variables = BTreeMap<String, String>;
+
+pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
+    let mut variables = options.env_file.as_deref().map(read).transpose()?.unwrap_or_default();
+    load(purser, &mut variables).await.map_err(|fault| fault.to_string())?;
+    variables.insert("PURSER_URL".to_owned(), options.url.clone());
+    let uri = purser.config.store.uri.expose().clone();
+    variables.insert("MONGODB_URI".to_owned(), uri);
+    match &options.env_file {
+        Some(file) => write(file, &variables),
+        None => {
+            print!("{}", lines(&variables));
+            Ok(())
+        }
+    }
+}
+
+/// Everything of `seed/`, with its keys in `variables`.
+pub async fn load(purser: &Purser, variables: &mut Variables) -> Result<(), Fault> {
+    let broken = |file: &str| Fault::internal(format!("seed/{file} is not what seeding expects"));
+    let apps: Vec<SeededApp> = serde_json::from_str(APPS).map_err(|_| broken("apps.json"))?;
+    let people: Vec<SeededPerson> =
+        serde_json::from_str(PEOPLE).map_err(|_| broken("people.json"))?;
+    operator(purser, variables, "PURSER_ADMIN_KEY", OperatorRole::Admin).await?;
+    operator(purser, variables, "PURSER_AUDITOR_KEY", OperatorRole::Auditor).await?;
+    let mut keys = BTreeMap::new();
+    for SeededApp { variable, body } in apps {
+        let id = app(purser, variables, &variable, body).await?;
+        keys.insert(id.to_string(), variables[&variable].clone());
+    }
+    for person in people {
+        seed_person(purser, variables, &keys, person).await?;
+    }
+    Ok(())
+}
+
+/// An operator's key that works: the one that is known, or a new operator's.
+async fn operator(
+    purser: &Purser,
+    variables: &mut Variables,
+    variable: &str,
+    role: OperatorRole,
+) -> Result<(), Fault> {
+    let known = variables.get(variable).cloned();
+    if admitted::<apps::ReadApps>(purser, known.as_deref(), None).await?.is_some() {
+        return Ok(());
+    }
+    if role == OperatorRole::Auditor
+        && admitted::<crate::trail::ReadTrail>(purser, known.as_deref(), None).await?.is_some()
+    {
+        return Ok(());
+    }
+    let grant = purser.gate.itself(job("seed"), purser.context());
+    let new = NewOperator {
+        name: format!("demo {role:?}").to_lowercase(),
+        role,
+        auditor_pii: true,
+        days: 90,
+    };
+    let (_, key) = apps::create_operator(&grant, &purser.store, new).await?;
+    variables.insert(variable.to_owned(), key.expose().clone());
+    Ok(())
+}
+
+async fn app(
+    purser: &Purser,
+    variables: &mut Variables,
+    variable: &str,
+    body: Value,
+) -> Result<AppId, Fault> {
+    let new = apps::new_app(json::typed(body)?)?;
+    let id = new.id.clone();
+    let known = variables.get(variable).cloned();
+    if admitted::<connections::FindUsers>(purser, known.as_deref(), None).await?.is_some() {
+        return Ok(id);
+    }
+    let grant = as_admin::<apps::RegisterApp>(purser, variables).await?;
+    let issued = match apps::register(&grant, &purser.store, new).await {
+        Err(fault) if fault.code() == Code::AlreadyExists => {
+            let grant = as_admin::<apps::IssueAppKey>(purser, variables).await?;
+            apps::issue_key(&grant, &purser.store, id.clone(), None).await?
+        }
+        registered => registered?,
+    };
+    variables.insert(variable.to_owned(), issued.answer.key().to_owned());
+    Ok(id)
+}
+
+async fn seed_person(
+    purser: &Purser,
+    variables: &mut Variables,
+    keys: &BTreeMap<String, String>,
+    person: SeededPerson,
+) -> Result<(), Fault> {
+    let mut names = person.variables;
+    for SeededRegistration { app, body } in person.registrations {
+        let key = keys.get(&app).map(String::as_str);
+        let outcome = register(purser, key, body.clone()).await?;
+        let Some([id_variable, key_variable]) = names.take() else { continue };
+        let (user_id, key) = match outcome {
+            Outcome::Connected { user_id, key, .. } => (user_id, key),
+            Outcome::Known { user_id, .. } => {
+                let id = user_id.to_string();
+                let known = variables.get(&key_variable).cloned();
+                let works = admitted::<connections::ReadUser>(purser, known.as_deref(), Some(&id));
+                match (works.await?, known) {
+                    (Some(_), Some(known)) => (user_id, known),
+                    // Its key is lost: the app lets go and connects anew.
+                    _ => {
+                        let grant = admitted::<connections::LetGo>(purser, key, Some(&id)).await?;
+                        let grant =
+                            grant.ok_or_else(|| Fault::internal("the demo app has no key"))?;
+                        connections::let_go(&grant, &purser.desk).await?;
+                        connected(register(purser, key, body).await?)?
+                    }
+                }
+            }
+            Outcome::Waiting { .. } => return Err(Fault::internal("a seeded person waits")),
+        };
+        variables.insert(id_variable, user_id.to_string());
+        variables.insert(key_variable, key);
+    }
+    Ok(())
+}
+
+fn connected(outcome: Outcome) -> Result<(crate::kernel::ids::UserId, String), Fault> {
+    match outcome {
+        Outcome::Connected { user_id, key, .. } => Ok((user_id, key)),
+        _ => Err(Fault::internal("a connection was not taken up again")),
+    }
+}
+
+async fn register(purser: &Purser, key: Option<&str>, body: Value) -> Result<Outcome, Fault> {
+    let grant = admitted::<connections::RegisterUser>(purser, key, None).await?;
+    let grant = grant.ok_or_else(|| Fault::internal("a seeded app has no key"))?;
+    let person = connections::person(json::typed(body)?)?;
+    Ok(connections::register(&grant, &purser.desk, person).await?.answer)
+}
+
+async fn as_admin<A: Action>(purser: &Purser, variables: &Variables) -> Result<Granted<A>, Fault>
+where
+    A::Target: Resolve,
+{
+    let key = variables.get("PURSER_ADMIN_KEY").map(String::as_str);
+    let grant = admitted::<A>(purser, key, None).await?;
+    grant.ok_or_else(|| Fault::internal("the demo's admin key does not work"))
+}
+
+/// Through the same gate as a request; `None` where the key does not work for this.
+async fn admitted<A: Action>(
+    purser: &Purser,
+    key: Option<&str>,
+    user: Option<&str>,
+) -> Result<Option<Granted<A>>, Fault>
+where
+    A::Target: Resolve,
+{
+    let head = Head {
+        credential: key.map(str::to_owned),
+        user: user.map(str::to_owned),
+        peer: None,
+        client: None,
+        context: purser.context(),
+    };
+    match purser.gate.admit::<A>(&head).await {
+        Ok(grant) => Ok(Some(grant)),
+        Err(fault)
+            if matches!(
+                fault.code(),
+                Code::Unauthenticated | Code::WrongCredential | Code::NotFound
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+fn read(file: &Path) -> Result<Variables, String> {
+    if !file.exists() {
+        return Ok(Variables::new());
+    }
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let variable = |line: &str| {
+        let (name, value) = line.trim_start_matches("export ").split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().trim_matches('\'').to_owned()))
+    };
+    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(variable).collect())
+}
+
+/// Written aside and moved into place, readable by its owner alone: it holds keys.
+fn write(file: &Path, variables: &Variables) -> Result<(), String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let told = |error: std::io::Error| format!("{}: {error}", file.display());
+    let aside = file.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.create(true).write(true).truncate(true).mode(0o600).open(&aside);
+    std::io::Write::write_all(&mut opened.map_err(told)?, lines(variables).as_bytes())
+        .map_err(told)?;
+    std::fs::rename(&aside, file).map_err(told)
+}
+
+fn lines(variables: &Variables) -> String {
+    let mut text = String::from("# Written by `purser seed`; the keys are for this demo only.\n");
+    for (name, value) in variables {
+        writeln!(text, "export {name}='{value}'").expect("writing to a String cannot fail");
+    }
+    text
+}

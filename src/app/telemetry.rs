@@ -1,0 +1,17 @@
+//! Structured logs on standard error. No personal data: handlers log nothing, the boundary logs
+//! routes instead of paths, and the driver's own messages stay off, because they quote documents.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::log::{Format, Log};
+
+pub fn start(config: &Log) {
+    let directives = format!("{},mongodb=off,actix_server=warn", config.level.as_str());
+    let filter = EnvFilter::new(directives);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process keeps the first subscriber.
+    let _ = match config.format {
+        Format::Json => builder.json().flatten_event(true).with_target(false).try_init(),
+        Format::Text => builder.with_target(false).try_init(),
+    };
+}

@@ -1,0 +1,52 @@
+//! What runs beside the requests: the sign of life of this process, and the last uses of keys.
+
+use std::time::Duration;
+
+use bson::doc;
+
+use super::build::Purser;
+use crate::access::last_used::Used;
+use crate::apps::{App, Operator};
+use crate::kernel::fault::Fault;
+use crate::store::{Key, Touch};
+use crate::users::Connection;
+
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+/// Beats between two flushes: one a minute.
+const BEATS_PER_FLUSH: u32 = 12;
+
+pub async fn run(purser: Purser) {
+    let mut ticks = tokio::time::interval(BEAT_EVERY);
+    let mut beats = 0_u32;
+    loop {
+        ticks.tick().await;
+        beats = beats.wrapping_add(1);
+        let beaten = purser.store.beat().await;
+        let flushed = match beats.is_multiple_of(BEATS_PER_FLUSH) {
+            true => flush_last_used(&purser).await,
+            false => Ok(()),
+        };
+        if let Err(fault) = beaten.and(flushed) {
+            tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a worker failed");
+        }
+    }
+}
+
+/// Writes when keys were last used and apps last read, since the last time.
+pub async fn flush_last_used(purser: &Purser) -> Result<(), Fault> {
+    let mut touch = Touch::default();
+    for (used, at) in purser.gate.last_used().take() {
+        match used {
+            Used::ConnectionKey(id) => touch.latest(&Connection::by_id(id), "key_last_used_at", at),
+            Used::Synced(id) => touch.latest(&Connection::by_id(id), "last_sync", at),
+            Used::OperatorKey(id) => {
+                touch.latest(&Key::<Operator>::id(id.0), "key_last_used_at", at);
+            }
+            Used::AppKey { app, key_id } => {
+                let filter = doc! { "_id": app.as_str(), "keys.id": key_id };
+                touch.latest_where::<App>(filter, "keys.$.last_used_at", at);
+            }
+        }
+    }
+    if touch.is_empty() { Ok(()) } else { purser.store.touch(touch).await }
+}

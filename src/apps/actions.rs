@@ -1,0 +1,13 @@
+//! What can be done to apps.
+
+use crate::access::grant::OnPlatform;
+use crate::access::permission::Permission::Admin;
+use crate::actions;
+
+actions! {
+    RegisterApp "app_registered" Admin => OnPlatform, writes, "An admin registers an app, with its first key.";
+    ChangeApp "app_updated" Admin => OnPlatform, writes, "An admin changes an app's settings.";
+    IssueAppKey "app_key_issued" Admin => OnPlatform, writes, "An admin issues a further app key.";
+    RevokeAppKey "app_key_revoked" Admin => OnPlatform, writes, "An admin revokes an app key.";
+    ReadApps "apps_read" Admin => OnPlatform, reads, "An admin reads the apps.";
+}

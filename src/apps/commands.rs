@@ -1,0 +1,208 @@
+//! Writing: apps and their keys.
+
+use serde::{Deserialize, Serialize};
+
+use super::actions::{ChangeApp, IssueAppKey, RegisterApp, RevokeAppKey};
+use super::model::{App, AppKey, AppStatus, Issuance, KEYS_MAX, Role, Trust, seal_key};
+use crate::access::grant::Granted;
+use crate::crypto::token::{ApiKey, KeyKind};
+use crate::http::call::Preconditions;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::AppId;
+use crate::kernel::secret::Secret;
+use crate::kernel::time::Timestamp;
+use crate::store::{Done, Hints, Store};
+use crate::users::RateLimits;
+
+/// A checked request to register an app.
+#[derive(Clone)]
+pub struct NewApp {
+    pub id: AppId,
+    pub name: String,
+    pub description: String,
+    pub trust: Trust,
+    pub permissions: Vec<String>,
+    pub default_permissions: Vec<String>,
+    pub visible_fields: Option<Vec<String>>,
+    pub may_issue: Issuance,
+    pub roles: Vec<Role>,
+    pub rate_limits: RateLimits,
+}
+
+/// A checked change: what is `None` stays.
+#[derive(Clone, Default)]
+pub struct AppChange {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub status: Option<AppStatus>,
+    pub trust: Option<Trust>,
+    pub permissions: Option<Vec<String>>,
+    pub default_permissions: Option<Vec<String>>,
+    pub visible_fields: Option<Option<Vec<String>>>,
+    pub may_issue: Option<Issuance>,
+    pub roles: Option<Vec<Role>>,
+    pub rate_limits: Option<RateLimits>,
+}
+
+/// An app, and its new key where one was made: shown once, and again to a repeated request.
+#[derive(Serialize, Deserialize)]
+pub struct Issued {
+    pub app: App,
+    pub revision: i64,
+    key: String,
+}
+
+impl Issued {
+    fn new(app: App, revision: i64, key: &Secret<String>) -> Self {
+        Self { app, revision, key: key.expose().clone() }
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+pub async fn register(
+    grant: &Granted<RegisterApp>,
+    store: &Store,
+    new: NewApp,
+) -> Result<Done<Issued>, Fault> {
+    let now = grant.now();
+    let (key, text) = new_key(&new.id, store, now, None);
+    let app = App {
+        id: new.id,
+        name: new.name,
+        description: new.description,
+        status: AppStatus::Active,
+        trust: new.trust,
+        permissions: new.permissions,
+        default_permissions: new.default_permissions,
+        visible_fields: new.visible_fields,
+        may_issue: new.may_issue,
+        roles: new.roles,
+        rate_limits: new.rate_limits,
+        keys: vec![key],
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    app.check()?;
+    let hints = Hints::none().and(&App::by_id(&app.id));
+    let unit = store.unit(grant.warrant(), hints, move |work| {
+        if work.find(&App::by_id(&app.id))?.is_some() {
+            let detail = format!("There is an app with the id {} already.", app.id);
+            return Err(Fault::new(Code::AlreadyExists, detail).into());
+        }
+        work.create(&app)?;
+        Ok(Issued::new(app.clone(), 1, &text))
+    });
+    unit.await
+}
+
+pub async fn change(
+    grant: &Granted<ChangeApp>,
+    store: &Store,
+    id: AppId,
+    change: AppChange,
+    preconditions: Preconditions,
+) -> Result<Done<App>, Fault> {
+    let now = grant.now();
+    let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
+        let before = work.get(&App::by_id(&id))?;
+        preconditions.check(&before.revision.to_string())?;
+        let mut after = change.clone().applied_to(&before);
+        after.check()?;
+        if after != before {
+            after.updated_at = now;
+            after.revision += 1;
+        }
+        work.revise(&before, &after)?;
+        Ok(after)
+    });
+    unit.await
+}
+
+pub async fn issue_key(
+    grant: &Granted<IssueAppKey>,
+    store: &Store,
+    id: AppId,
+    expires_at: Option<Timestamp>,
+) -> Result<Done<Issued>, Fault> {
+    let (key, text) = new_key(&id, store, grant.now(), expires_at);
+    let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
+        let before = work.get(&App::by_id(&id))?;
+        let mut after = before.clone();
+        if after.keys.len() >= KEYS_MAX {
+            let detail = format!("An app has at most {KEYS_MAX} keys, revoked ones included.");
+            return Err(Fault::new(Code::AlreadyExists, detail).into());
+        }
+        after.keys.push(key.clone());
+        after.revision += 1;
+        work.revise(&before, &after)?;
+        let revision = after.revision;
+        Ok(Issued::new(after, revision, &text))
+    });
+    unit.await
+}
+
+pub async fn revoke_key(
+    grant: &Granted<RevokeAppKey>,
+    store: &Store,
+    id: AppId,
+    key_id: String,
+) -> Result<(), Fault> {
+    let now = grant.now();
+    let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
+        let before = work.get(&App::by_id(&id))?;
+        let mut after = before.clone();
+        let key = after.keys.iter_mut().find(|key| key.id == key_id);
+        let key = key.ok_or_else(|| Fault::of(Code::NotFound))?;
+        // Revoking twice is no change, and keeps the moment of the first time.
+        key.revoked_at.get_or_insert(now);
+        work.revise(&before, &after)
+    });
+    unit.await.map(drop)
+}
+
+fn new_key(
+    app: &AppId,
+    store: &Store,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
+) -> (AppKey, Secret<String>) {
+    let key = ApiKey::generate(KeyKind::App, store.chance());
+    let stored = seal_key(&key, "apps", app.as_str(), store.keyring(), store.chance());
+    (AppKey::new(stored, now, expires_at), key.text())
+}
+
+impl AppChange {
+    fn applied_to(self, before: &App) -> App {
+        let before = before.clone();
+        App {
+            name: self.name.unwrap_or(before.name),
+            description: self.description.unwrap_or(before.description),
+            status: self.status.unwrap_or(before.status),
+            trust: self.trust.unwrap_or(before.trust),
+            permissions: self.permissions.unwrap_or(before.permissions),
+            default_permissions: self.default_permissions.unwrap_or(before.default_permissions),
+            visible_fields: self.visible_fields.unwrap_or(before.visible_fields),
+            may_issue: self.may_issue.unwrap_or(before.may_issue),
+            roles: self.roles.unwrap_or(before.roles),
+            rate_limits: self.rate_limits.unwrap_or(before.rate_limits),
+            ..before
+        }
+    }
+}
+
+impl App {
+    /// What must fit together.
+    fn check(&self) -> Result<(), Fault> {
+        if let Some(beyond) =
+            self.default_permissions.iter().find(|p| !self.permissions.contains(p))
+        {
+            let detail = format!("`{beyond}` is not among the app's permissions");
+            return Err(Fault::invalid("/default_permissions", "beyond_ceiling", detail));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Apps and operators: who may use Purser at all.
+//!
+//! An *app* is an external product. Its `trust` says whether it may vouch for people, `permissions`
+//! is the ceiling of what its connections may hold, `roles` is what its users may be. *App keys* act
+//! for the app; several may be in use at once, and each can be revoked by itself. An *operator* is
+//! an admin or auditor of Purser; its key expires after 90 days at most.
+//!
+//! To add a setting of an app: `model::App`, the validator, the wire types in `http`.
+
+mod actions;
+mod commands;
+mod http;
+mod model;
+mod operators;
+mod queries;
+
+pub use actions::{IssueAppKey, ReadApps, RegisterApp, WRITING};
+pub use commands::{NewApp, issue_key, register};
+pub use http::{Paper, new_app, routes};
+pub use model::{App, AppKey, Issuance, Role, Trust, seal_key};
+pub use operators::{
+    CreateOperator, NewOperator, Operator, OperatorRole, RevokeOperator,
+    WRITING as OPERATOR_WRITING, create as create_operator, revoke as revoke_operator,
+};
+pub use queries::find;

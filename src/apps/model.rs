@@ -1,0 +1,167 @@
+//! `apps`: external applications and their keys.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::access::gate;
+use crate::audit::actor::Subject;
+use crate::audit::seal::Sensitivity;
+use crate::crypto::envelope::Context;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::token::ApiKey;
+use crate::kernel::chance::Chance;
+use crate::kernel::ids::{AppId, Name};
+use crate::kernel::time::Timestamp;
+use crate::store::{Key, Kind, Record, Root};
+use crate::users::{RateLimits, StoredKey};
+
+/// Keys that one app may have in use and in memory; a revoked one is kept for its history.
+pub const KEYS_MAX: usize = 20;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    #[serde(rename = "_id")]
+    pub id: AppId,
+    pub name: String,
+    pub description: String,
+    pub status: AppStatus,
+    pub trust: Trust,
+    /// The ceiling: what its connections may hold at most.
+    pub permissions: Vec<String>,
+    pub default_permissions: Vec<String>,
+    /// What of the shared part it sees; `None` is all of it.
+    pub visible_fields: Option<Vec<String>>,
+    pub may_issue: Issuance,
+    pub roles: Vec<Role>,
+    /// What each of its connections starts with.
+    pub rate_limits: RateLimits,
+    pub keys: Vec<AppKey>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    #[serde(default, skip_serializing)]
+    pub revision: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppStatus {
+    Active,
+    Suspended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    FirstParty,
+    ThirdParty,
+}
+
+impl Trust {
+    /// A stranger's app sees what cannot hurt unless an admin says more.
+    pub fn visible_by_default(self) -> Option<Vec<String>> {
+        let shown = ["username", "profile.language", "profile.timezone"].map(str::to_owned);
+        (self == Self::ThirdParty).then(|| shown.to_vec())
+    }
+}
+
+/// Which credits the app may create, and how many a day.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuance {
+    pub categories: Vec<String>,
+    pub per_day: i64,
+}
+
+/// What a user may be inside the app; the app gives it its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    pub name: Name,
+    pub permissions: Vec<String>,
+    pub default: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppKey {
+    pub id: String,
+    pub mac: String,
+    pub sealed: String,
+    pub hint: String,
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl AppKey {
+    pub fn new(key: StoredKey, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        let StoredKey { sealed, id, mac, hint } = key;
+        Self {
+            id,
+            mac,
+            sealed,
+            hint,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+}
+
+impl Record for App {
+    const KIND: &'static Kind = &Kind {
+        collection: "apps",
+        root: Root::Own,
+        subject: |app| app.get_str("_id").ok().and_then(Name::parse).map(Subject::App),
+        place: |_| Some(String::new()),
+        // A key's path is `keys.<id>`, and it changes as a whole or below it.
+        sensitivity: |path| match path.strip_prefix("keys") {
+            None => Sensitivity::Plain,
+            Some(rest) => match rest.rsplit('.').next().unwrap_or_default() {
+                "revoked_at" | "expires_at" => Sensitivity::Plain,
+                _ => Sensitivity::Secret,
+            },
+        },
+        volatile: |path| path.starts_with("keys.") && path.ends_with(".last_used_at"),
+        alternates: &[],
+    };
+
+    fn key(&self) -> Key<Self> {
+        Self::by_id(&self.id)
+    }
+}
+
+impl App {
+    pub fn by_id(id: &AppId) -> Key<Self> {
+        Key::id(id.as_str())
+    }
+
+    /// For each of the named roles that the app has.
+    pub fn role(&self, name: &Name) -> Option<&Role> {
+        self.roles.iter().find(|role| role.name == *name)
+    }
+
+    pub fn default_roles(&self) -> Vec<String> {
+        self.roles.iter().filter(|role| role.default).map(|role| role.name.to_string()).collect()
+    }
+}
+
+/// A new key in the form in which it is stored. `collection` and `holder` bind the ciphertext to
+/// its record.
+pub fn seal_key(
+    key: &ApiKey,
+    collection: &str,
+    holder: &str,
+    keyring: &Keyring,
+    chance: &Chance,
+) -> StoredKey {
+    let context = Context { collection, id: holder, field: "api_key" };
+    StoredKey {
+        sealed: keyring.seal(chance, &context, key.text().expose().as_bytes()),
+        id: key.id().to_owned(),
+        mac: gate::key_mac(keyring, key),
+        hint: key.hint(),
+    }
+}

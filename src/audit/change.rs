@@ -1,0 +1,291 @@
+//! The computed difference between two documents, and its inverse.
+//!
+//! A change names a dotted path and what stood there before and after; an absent side means that
+//! the field was not there. Documents differ by path; arrays of objects that carry an `id` differ by
+//! that id (`lots.<id>.remaining`); every other array is one value.
+
+use std::collections::HashSet;
+
+use bson::{Bson, Document};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub path: String,
+    pub old: Option<Bson>,
+    pub new: Option<Bson>,
+}
+
+/// What turns `before` into `after`. Empty exactly when they are equal.
+pub fn diff(before: &Document, after: &Document) -> Vec<Change> {
+    let mut changes = Vec::new();
+    documents("", before, after, &mut changes);
+    changes
+}
+
+fn documents(prefix: &str, before: &Document, after: &Document, out: &mut Vec<Change>) {
+    for (key, old) in before {
+        values(&join(prefix, key), Some(old), after.get(key), out);
+    }
+    for (key, new) in after.iter().filter(|(key, _)| !before.contains_key(key)) {
+        values(&join(prefix, key), None, Some(new), out);
+    }
+}
+
+fn values(path: &str, old: Option<&Bson>, new: Option<&Bson>, out: &mut Vec<Change>) {
+    match (old, new) {
+        (Some(old), Some(new)) if old == new => {}
+        (Some(Bson::Document(old)), Some(Bson::Document(new)))
+            if !old.is_empty() && !new.is_empty() =>
+        {
+            documents(path, old, new, out);
+        }
+        // A new document is shown leaf by leaf, so that each of its fields can be found by its path.
+        (None, Some(Bson::Document(new))) if !new.is_empty() => {
+            documents(path, &Document::new(), new, out);
+        }
+        (Some(Bson::Array(old)), Some(Bson::Array(new))) if keep_their_order(old, new) => {
+            elements(path, old, new, out);
+        }
+        _ => out.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
+    }
+}
+
+fn elements(path: &str, old: &[Bson], new: &[Bson], out: &mut Vec<Change>) {
+    for before in old {
+        let id = id_of(before).expect("checked by keep_their_order");
+        let after = new.iter().find(|element| id_of(element).as_ref() == Some(&id));
+        let path = join(path, &id);
+        match (before, after) {
+            (Bson::Document(before), Some(Bson::Document(after))) => {
+                documents(&path, before, after, out)
+            }
+            _ => out.push(Change { path, old: Some(before.clone()), new: None }),
+        }
+    }
+    let known: HashSet<_> = old.iter().filter_map(id_of).collect();
+    for after in new {
+        let id = id_of(after).expect("checked by keep_their_order");
+        if !known.contains(&id) {
+            out.push(Change { path: join(path, &id), old: None, new: Some(after.clone()) });
+        }
+    }
+}
+
+/// Whether the two arrays can be told apart by id: every element has a unique one, what stays
+/// keeps its order and what is new comes after it. Otherwise the array is one value.
+fn keep_their_order(old: &[Bson], new: &[Bson]) -> bool {
+    let (Some(old), Some(new)) = (ids(old), ids(new)) else { return false };
+    let kept_of_old: Vec<_> = old.iter().filter(|id| new.contains(id)).collect();
+    let kept_of_new: Vec<_> = new.iter().filter(|id| old.contains(id)).collect();
+    // An array that becomes empty or was empty is one value too: there is nothing to tell apart.
+    !old.is_empty()
+        && !new.is_empty()
+        && kept_of_old == kept_of_new
+        && new[..kept_of_new.len()].iter().eq(kept_of_old.iter().copied())
+}
+
+fn ids(array: &[Bson]) -> Option<Vec<String>> {
+    let ids: Option<Vec<_>> = array.iter().map(id_of).collect();
+    let ids = ids?;
+    let unique: HashSet<_> = ids.iter().collect();
+    (unique.len() == ids.len()).then_some(ids)
+}
+
+fn id_of(element: &Bson) -> Option<String> {
+    let id = match element.as_document()?.get("id")? {
+        Bson::String(id) => id.clone(),
+        Bson::ObjectId(id) => id.to_hex(),
+        _ => return None,
+    };
+    (!id.is_empty() && !id.contains('.')).then_some(id)
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+/// Makes the changes to `document`. A path that does not fit it is an error: the trail and the
+/// record have parted.
+pub fn apply(document: &mut Document, changes: &[Change]) -> Result<(), String> {
+    changes.iter().try_for_each(|change| {
+        set(document, &change.path, change.new.as_ref())
+            .ok_or_else(|| format!("{} does not fit the record", change.path))
+    })
+}
+
+fn set(document: &mut Document, path: &str, new: Option<&Bson>) -> Option<()> {
+    let Some((head, rest)) = path.split_once('.') else {
+        match new {
+            Some(new) => document.insert(path, new.clone()),
+            None => document.remove(path),
+        };
+        return Some(());
+    };
+    if !document.contains_key(head) {
+        document.insert(head, Document::new());
+    }
+    match document.get_mut(head)? {
+        Bson::Document(inner) => set(inner, rest, new),
+        Bson::Array(elements) => set_element(elements, rest, new),
+        _ => None,
+    }
+}
+
+fn set_element(elements: &mut Vec<Bson>, path: &str, new: Option<&Bson>) -> Option<()> {
+    let (id, rest) = path.split_once('.').map_or((path, None), |(id, rest)| (id, Some(rest)));
+    let at = elements.iter().position(|element| id_of(element).as_deref() == Some(id));
+    match (at, rest, new) {
+        (Some(at), Some(rest), new) => set(elements[at].as_document_mut()?, rest, new),
+        (Some(at), None, Some(new)) => {
+            elements[at] = new.clone();
+            Some(())
+        }
+        (Some(at), None, None) => {
+            elements.remove(at);
+            Some(())
+        }
+        (None, None, Some(new)) => {
+            elements.push(new.clone());
+            Some(())
+        }
+        (None, ..) => None,
+    }
+}
+
+/// The same difference as an update for MongoDB: `$set` and `$unset` by path, an array always
+/// whole (its elements have no stable address there). Empty when nothing changed.
+pub fn update(before: &Document, after: &Document) -> Document {
+    let (mut sets, mut unsets) = (Document::new(), Document::new());
+    for change in diff(before, after) {
+        let path = address(before, after, &change.path);
+        match value_at(after, path) {
+            Some(value) => sets.insert(path, value.clone()),
+            None => unsets.insert(path, ""),
+        };
+    }
+    let mut update = Document::new();
+    if !sets.is_empty() {
+        update.insert("$set", sets);
+    }
+    if !unsets.is_empty() {
+        update.insert("$unset", unsets);
+    }
+    update
+}
+
+/// The longest part of `path` that leads through documents only, on both sides, and does not
+/// start below something that is not there yet (that is set as a whole).
+fn address<'a>(before: &Document, after: &Document, path: &'a str) -> &'a str {
+    let ends = path.match_indices('.').map(|(at, _)| at);
+    for end in ends {
+        let part = &path[..end];
+        let leads_on = |side: &Document| matches!(value_at(side, part), Some(Bson::Document(_)));
+        if !leads_on(before) || !leads_on(after) {
+            return part;
+        }
+    }
+    path
+}
+
+fn value_at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
+    match path.split_once('.') {
+        None => document.get(path),
+        Some((head, rest)) => value_at(document.get_document(head).ok()?, rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::{bson, doc};
+    use proptest::prelude::*;
+
+    fn one(path: &str, old: Option<Bson>, new: Option<Bson>) -> Vec<Change> {
+        vec![Change { path: path.to_owned(), old, new }]
+    }
+
+    #[test]
+    fn a_field_is_named_by_its_dotted_path_with_what_was_and_what_is() {
+        let before = doc! { "profile": { "first_name": "John", "phone": "+1" } };
+        let after = doc! { "profile": { "first_name": "Jon", "phone": "+1" } };
+        let expected = one("profile.first_name", Some("John".into()), Some("Jon".into()));
+        assert_eq!(diff(&before, &after), expected);
+        assert_eq!(update(&before, &after), doc! { "$set": { "profile.first_name": "Jon" } });
+    }
+
+    #[test]
+    fn null_and_missing_are_different() {
+        let (missing, null) = (doc! {}, doc! { "plan": null });
+        assert_eq!(diff(&missing, &null), one("plan", None, Some(Bson::Null)));
+        assert_eq!(diff(&null, &missing), one("plan", Some(Bson::Null), None));
+        assert_eq!(update(&null, &missing), doc! { "$unset": { "plan": "" } });
+    }
+
+    #[test]
+    fn elements_with_an_id_are_named_by_it_and_stored_with_their_array() {
+        let before = doc! { "lots": [{ "id": "a", "left": 5 }, { "id": "b", "left": 7 }] };
+        let after = doc! { "lots": [{ "id": "a", "left": 4 }, { "id": "c", "left": 1 }] };
+        let paths: Vec<_> = diff(&before, &after).into_iter().map(|change| change.path).collect();
+        assert_eq!(paths, ["lots.a.left", "lots.b", "lots.c"]);
+        let lots = after.get("lots").cloned().expect("there");
+        assert_eq!(update(&before, &after), doc! { "$set": { "lots": lots } });
+    }
+
+    #[test]
+    fn a_new_document_is_shown_leaf_by_leaf_and_set_as_a_whole() {
+        let after = doc! { "app": { "key": { "hint": "x" }, "empty": {} } };
+        let paths: Vec<_> = diff(&doc! {}, &after).into_iter().map(|change| change.path).collect();
+        assert_eq!(paths, ["app.key.hint", "app.empty"]);
+        assert_eq!(update(&doc! {}, &after), doc! { "$set": after });
+    }
+
+    fn bson_value() -> impl Strategy<Value = Bson> {
+        let leaf = prop_oneof![
+            Just(Bson::Null),
+            any::<bool>().prop_map(Bson::Boolean),
+            (0i64..4).prop_map(Bson::Int64),
+            "[a-c]{0,2}".prop_map(Bson::String),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Bson::Array),
+                prop::collection::vec(("[a-d]", inner.clone()), 0..4)
+                    .prop_map(|fields| Bson::Document(fields.into_iter().collect())),
+                prop::collection::vec(("[a-d]", inner), 0..4).prop_map(|elements| {
+                    let object = |(id, value)| bson!({ "id": Bson::String(id), "value": value });
+                    Bson::Array(elements.into_iter().map(object).collect())
+                }),
+            ]
+        })
+    }
+
+    fn document() -> impl Strategy<Value = Document> {
+        prop::collection::vec(("[a-d]", bson_value()), 0..5)
+            .prop_map(|fields| fields.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_difference_to_the_old_gives_the_new(a in document(), b in document()) {
+            let mut replayed = a.clone();
+            apply(&mut replayed, &diff(&a, &b)).expect("fits");
+            prop_assert_eq!(&replayed, &b);
+            prop_assert!(diff(&b, &b).is_empty());
+        }
+
+        #[test]
+        fn an_update_names_no_path_twice_and_none_inside_another(a in document(), b in document()) {
+            let update = update(&a, &b);
+            let paths: Vec<String> = update
+                .iter()
+                .flat_map(|(_, fields)| fields.as_document().expect("fields").keys().cloned())
+                .collect();
+            for (i, one) in paths.iter().enumerate() {
+                for other in &paths[i + 1..] {
+                    let inside = |x: &str, y: &str| x == y || x.starts_with(&format!("{y}."));
+                    prop_assert!(!inside(one, other) && !inside(other, one), "{} {}", one, other);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What of a change may stand in the trail, and in which form.
+
+use bson::{Bson, Document, doc};
+
+use super::change::Change;
+use super::entry::sides;
+use crate::crypto::envelope::DataKey;
+use crate::kernel::chance::Chance;
+use crate::kernel::ids::EntryId;
+
+/// How a value may appear in the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sensitivity {
+    Plain,
+    /// Sealed under the user's own data key: destroying that key erases the value everywhere.
+    Personal,
+    /// Never, in no form: the entry only says that it changed.
+    Secret,
+}
+
+/// What stands where a secret changed.
+pub const SECRET_MARK: &str = "secret";
+
+/// A change with the sensitivity of its path.
+#[derive(Debug, Clone)]
+pub struct Classified {
+    pub change: Change,
+    pub sensitivity: Sensitivity,
+}
+
+/// The `changes` field of an entry. `key` must be there when a change is personal.
+pub fn seal(
+    changes: &[Classified],
+    key: Option<&DataKey>,
+    entry: EntryId,
+    chance: &Chance,
+) -> Result<Document, String> {
+    let mut sealed = Document::new();
+    for Classified { change, sensitivity } in changes {
+        let form = |value: &Bson, side: &str| match sensitivity {
+            Sensitivity::Plain => Ok(value.clone()),
+            Sensitivity::Secret if *value == Bson::Null => Ok(Bson::Null),
+            Sensitivity::Secret => Ok(SECRET_MARK.into()),
+            Sensitivity::Personal => {
+                seal_value(value, key, entry, &label(&change.path, side), chance)
+            }
+        };
+        let old = change.old.as_ref().map(|value| form(value, "old")).transpose()?;
+        let new = change.new.as_ref().map(|value| form(value, "new")).transpose()?;
+        sealed.insert(&change.path, sides(old, new));
+    }
+    Ok(sealed)
+}
+
+fn seal_value(
+    value: &Bson,
+    key: Option<&DataKey>,
+    entry: EntryId,
+    label: &str,
+    chance: &Chance,
+) -> Result<Bson, String> {
+    let key = key.ok_or("a personal value without a data key")?;
+    let plain = doc! { "v": value }.to_vec().map_err(|_| "a value that is no BSON")?;
+    Ok(Bson::String(key.seal_value(chance, &entry.0, label, &plain)))
+}
+
+/// Whether a stored value is a sealed one.
+pub fn is_sealed(value: &Bson) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("s1."))
+}
+
+/// The value behind a sealed one; `None` when the key does not open it.
+pub fn open(sealed: &Bson, key: &DataKey, entry: EntryId, path: &str, side: &str) -> Option<Bson> {
+    let plain = key.open_value(&entry.0, &label(path, side), sealed.as_str()?).ok()?;
+    Document::from_reader(plain.as_slice()).ok()?.remove("v")
+}
+
+/// Binds a sealed value to its place, so that old and new cannot be exchanged.
+fn label(path: &str, side: &str) -> String {
+    format!("{path}|{side}")
+}

@@ -1,0 +1,238 @@
+//! `/v1/users`: handlers.
+
+use actix_web::web::{self, Data, ServiceConfig};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{OpenApi, ToSchema};
+
+use super::actions::{
+    FindUsers, LetGo, ReadConnection, ReadUser, RegisterUser, UpdateConnection, UpdateUser,
+};
+use super::commands::{self, Desk};
+use super::queries::{self, IDS_MAX, Search};
+use super::registration::{self, Outcome};
+use super::view::{View, app_specific, connection_etag, etag};
+use super::wire::{self, ConnectionPatch, RegisterBody, UserPatch};
+use crate::access::cursor::List;
+use crate::access::gate::Gate;
+use crate::access::last_used::Used;
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Json};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::query::Parameters;
+use crate::kernel::email::Email;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{ConnectionId, UserId};
+use crate::kernel::phone::Phone;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource("/v1/users").route(web::post().to(register)).route(web::get().to(find)),
+        )
+        .service(
+            web::resource("/v1/users/{user}")
+                .route(web::get().to(read_user))
+                .route(web::patch().to(update_user)),
+        )
+        .service(
+            web::resource("/v1/users/{user}/connection")
+                .route(web::get().to(read_connection))
+                .route(web::patch().to(update_connection))
+                .route(web::delete().to(let_go)),
+        );
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(register, find, read_user, update_user, read_connection, update_connection, let_go),
+    components(schemas(ProblemBody))
+)]
+pub struct Paper;
+
+/// A person is connected.
+#[derive(Serialize, ToSchema)]
+struct RegisteredView {
+    user_id: String,
+    connection_status: &'static str,
+    /// Shown this once; absent where the connection was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_key: Option<String>,
+    user: View,
+}
+
+#[derive(Serialize, ToSchema)]
+struct WaitingView {
+    registration_id: String,
+    status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UserPage {
+    items: Vec<View>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ConnectionView {
+    #[schema(value_type = Object)]
+    app_specific: Value,
+}
+
+#[utoipa::path(post, path = "/v1/users", tag = "apps", request_body = RegisterBody,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 200, body = RegisteredView, description = "Was connected already; no key"),
+        (status = 201, body = RegisteredView, description = "Connected, with a key of its own"),
+        (status = 202, body = WaitingView, description = "An admin must look at it"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+async fn register(
+    call: Call<RegisterUser, Json<RegisterBody>>,
+    desk: Data<Desk>,
+) -> Result<Answer, Problem> {
+    let grant = call.grant.repeatable(call.repeatable);
+    let done = registration::register(&grant, &desk, wire::person(call.body.0)?).await?;
+    let answer = match done.answer {
+        Outcome::Connected { user_id, key, view } => {
+            Answer::created(&registered(user_id, Some(key), view))?
+        }
+        Outcome::Known { user_id, view } => Answer::ok(&registered(user_id, None, view))?,
+        Outcome::Waiting { registration_id } => Answer::accepted(&WaitingView {
+            registration_id: registration_id.to_string(),
+            status: "pending",
+        })?,
+    };
+    Ok(answer.replayed(done.replayed))
+}
+
+#[utoipa::path(get, path = "/v1/users", tag = "apps",
+    params(("email" = Option<String>, Query), ("phone" = Option<String>, Query),
+        ("app_username" = Option<String>, Query), ("ids" = Option<String>, Query),
+        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = UserPage)))]
+async fn find(
+    call: Call<FindUsers>,
+    desk: Data<Desk>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
+    let search = search(&call.query)?;
+    let list = List { scope: call.grant.scope(), route: "/v1/users", filter: call.query.filter() };
+    let after = call.query.cursor().map(|cursor| gate.open_cursor(&list, cursor)).transpose()?;
+    let limit = call.query.limit()?;
+    let page = queries::find_users(&call.grant, &desk, search, limit, after).await?;
+    let next_cursor = page.next.map(|next| gate.seal_cursor(&list, &next)).transpose()?;
+    let now = call.grant.now();
+    let seen = |(connection, view): (ConnectionId, View)| {
+        gate.last_used().note(Used::Synced(connection), now);
+        view
+    };
+    Ok(Answer::ok(&UserPage { items: page.items.into_iter().map(seen).collect(), next_cursor })?)
+}
+
+#[utoipa::path(get, path = "/v1/users/{user}", tag = "apps",
+    params(("user" = String, Path, description = "The user's id, or `me` with a connection key")),
+    responses((status = 200, body = View),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+async fn read_user(
+    call: Call<ReadUser>,
+    desk: Data<Desk>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let view = queries::read_user(&call.grant, &desk).await?;
+    gate.last_used().note(Used::Synced(call.grant.target().connection), call.grant.now());
+    let tag = etag(&view, desk.store.keyring());
+    if call.preconditions.not_modified(&tag) {
+        return Ok(Answer::not_modified(tag));
+    }
+    Ok(Answer::ok(&view)?.etag(tag))
+}
+
+#[utoipa::path(patch, path = "/v1/users/{user}", tag = "apps", request_body = UserPatch,
+    params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = View),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json")))]
+async fn update_user(
+    call: Call<UpdateUser, Json<UserPatch>>,
+    desk: Data<Desk>,
+) -> Result<Answer, Problem> {
+    let change = wire::user_change(call.body.0)?;
+    let view = commands::update_user(&call.grant, &desk, change, call.preconditions).await?;
+    let tag = etag(&view, desk.store.keyring());
+    Ok(Answer::ok(&view)?.etag(tag))
+}
+
+#[utoipa::path(get, path = "/v1/users/{user}/connection", tag = "apps",
+    params(("user" = String, Path)), responses((status = 200, body = ConnectionView)))]
+async fn read_connection(call: Call<ReadConnection>, desk: Data<Desk>) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let connection = queries::read_connection(&call.grant, &desk).await?;
+    let tag = connection_etag(&connection, desk.store.keyring());
+    if call.preconditions.not_modified(&tag) {
+        return Ok(Answer::not_modified(tag));
+    }
+    Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
+}
+
+#[utoipa::path(patch, path = "/v1/users/{user}/connection", tag = "apps",
+    request_body = ConnectionPatch,
+    params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = ConnectionView)))]
+async fn update_connection(
+    call: Call<UpdateConnection, Json<ConnectionPatch>>,
+    desk: Data<Desk>,
+) -> Result<Answer, Problem> {
+    let change = wire::connection_change(call.body.0)?;
+    let updated = commands::update_connection(&call.grant, &desk, change, call.preconditions);
+    let connection = updated.await?;
+    let tag = connection_etag(&connection, desk.store.keyring());
+    Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
+}
+
+#[utoipa::path(delete, path = "/v1/users/{user}/connection", tag = "apps",
+    params(("user" = String, Path)),
+    responses((status = 204, description = "Let go: the connection key stops working at once")))]
+async fn let_go(call: Call<LetGo>, desk: Data<Desk>) -> Result<Answer, Problem> {
+    commands::let_go(&call.grant, &desk).await?;
+    Ok(Answer::no_content())
+}
+
+fn registered(user_id: UserId, connection_key: Option<String>, user: View) -> RegisteredView {
+    RegisteredView {
+        user_id: user_id.to_string(),
+        connection_status: "active",
+        connection_key,
+        user,
+    }
+}
+
+/// One way of looking at a time.
+fn search(query: &Parameters) -> Result<Search, Fault> {
+    query.only(&["email", "phone", "app_username", "ids", "limit", "cursor"])?;
+    let email = query.parsed("email", "an e-mail address", |text| Email::parse(text).ok())?;
+    let phone = query.parsed("phone", "an international number, its + sent as %2B", |text| {
+        Phone::parse(text).ok()
+    })?;
+    let app_username = query.text("app_username").map(str::to_owned);
+    let ids = query.parsed("ids", "1 to 200 ids of 24 hexadecimal digits, with commas", ids)?;
+    let asked = [
+        email.map(Search::Email),
+        phone.map(Search::Phone),
+        app_username.map(Search::AppUsername),
+        ids.map(Search::Ids),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    match (asked.next(), asked.next()) {
+        (None, _) => Ok(Search::All),
+        (Some(search), None) => Ok(search),
+        (Some(_), Some(_)) => {
+            let accepted = "one of email, phone, app_username and ids at a time";
+            Err(Fault::invalid("query", "not_accepted", accepted))
+        }
+    }
+}
+
+fn ids(text: &str) -> Option<Vec<UserId>> {
+    let ids: Option<Vec<UserId>> = text.split(',').map(|id| id.trim().parse().ok()).collect();
+    ids.filter(|ids| (1..=IDS_MAX).contains(&ids.len()))
+}

@@ -1,0 +1,27 @@
+//! People as apps see them: registration, the view, the app's own side of the tie.
+//!
+//! *Registering* connects a person to the calling app: a person who is new gets a record, one who
+//! is known only a connection. Which of the two it was does not show. The *view* is one function of
+//! what the connection permits and what the app may see ([`view`]); whatever shows a person to an
+//! app uses it.
+//!
+//! Invariants: an identifier belongs to one person; an app never learns of another app; nothing of
+//! a known person but the connection is taken from a registration.
+//!
+//! To add a field that apps may change: `change` (what it does), `wire` (what is accepted), `view`.
+
+mod actions;
+mod change;
+mod commands;
+mod http;
+mod queries;
+mod registration;
+mod view;
+mod wire;
+
+pub use actions::{FindUsers, LetGo, ReadUser, RegisterUser, UpdateUser, WRITING};
+pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
+pub use commands::{Desk, let_go, update_user};
+pub use http::{Paper, routes};
+pub use registration::{Outcome, Person, register};
+pub use wire::{RegisterBody, person};

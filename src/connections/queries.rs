@@ -1,0 +1,126 @@
+//! Reading: one view, and the app's own list of people.
+
+use std::collections::HashMap;
+
+use bson::{Document, doc};
+
+use super::actions::{FindUsers, ReadConnection, ReadUser};
+use super::commands::Desk;
+use super::view::{View, view};
+use crate::access::grant::Granted;
+use crate::apps::{self, App};
+use crate::kernel::email::Email;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::{ConnectionId, UserId};
+use crate::kernel::page::{Limit, Page};
+use crate::kernel::phone::Phone;
+use crate::store::{Query, Record};
+use crate::users::{Connection, Identity, User, UserStatus};
+
+/// Ids that one look-up may name.
+pub const IDS_MAX: usize = 200;
+
+/// Which of its people an app asks for.
+pub enum Search {
+    All,
+    Email(Email),
+    Phone(Phone),
+    AppUsername(String),
+    Ids(Vec<UserId>),
+}
+
+pub async fn read_user(grant: &Granted<ReadUser>, desk: &Desk) -> Result<View, Fault> {
+    let (target, pass) = (grant.target(), grant.pass());
+    let (user, connection, app) = (
+        desk.store.find(&pass, &User::by_id(target.user)).await?,
+        desk.store.find(&pass, &Connection::by_id(target.connection)).await?,
+        apps::find(&pass, &desk.store, &target.app).await?,
+    );
+    let (Some(user), Some(connection)) = (user, connection) else {
+        return Err(Fault::of(Code::NotFound));
+    };
+    Ok(view(&user, &connection, &app, desk.modules))
+}
+
+pub async fn read_connection(
+    grant: &Granted<ReadConnection>,
+    desk: &Desk,
+) -> Result<Connection, Fault> {
+    let key = Connection::by_id(grant.target().connection);
+    let connection = desk.store.find(&grant.pass(), &key).await?;
+    connection.ok_or_else(|| Fault::of(Code::NotFound))
+}
+
+/// The app's own active connections, in the order in which they were made.
+pub async fn find_users(
+    grant: &Granted<FindUsers>,
+    desk: &Desk,
+    search: Search,
+    limit: Limit,
+    after: Option<ConnectionId>,
+) -> Result<Page<(ConnectionId, View), ConnectionId>, Fault> {
+    let (pass, app_id) = (grant.pass(), &grant.target().app);
+    let app = apps::find(&pass, &desk.store, app_id).await?;
+    let mut filter = doc! { "app_id": app_id.as_str(), "connection_status": "active" };
+    if !narrow(grant, desk, search, &mut filter).await? {
+        return Ok(Page { items: Vec::new(), next: None });
+    }
+    if let Some(after) = after {
+        filter.insert("_id", doc! { "$gt": after.0 });
+    }
+    let query = Query::of(Connection::KIND.collection, filter).sort(doc! { "_id": 1 });
+    let rows: Vec<Connection> = desk.store.list(&pass, query.limit(limit.rows() + 1)).await?;
+    let page = Page::cut(rows, limit, |connection| connection.id);
+    let users = users(grant, desk, &page.items).await?;
+    let seen = |connection: &Connection| {
+        let user = users.get(&connection.user_id)?;
+        Some((connection.id, shown(user, connection, &app, desk)))
+    };
+    Ok(Page { items: page.items.iter().filter_map(seen).collect(), next: page.next })
+}
+
+fn shown(user: &User, connection: &Connection, app: &App, desk: &Desk) -> View {
+    view(user, connection, app, desk.modules)
+}
+
+/// Adds the search to the filter; `false` where nobody can match.
+async fn narrow(
+    grant: &Granted<FindUsers>,
+    desk: &Desk,
+    search: Search,
+    filter: &mut Document,
+) -> Result<bool, Fault> {
+    let identity = match search {
+        Search::All => return Ok(true),
+        Search::AppUsername(name) => {
+            filter.insert("app_username", name);
+            return Ok(true);
+        }
+        Search::Ids(ids) => {
+            let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+            filter.insert("user_id", doc! { "$in": ids });
+            return Ok(true);
+        }
+        Search::Email(email) => Identity::of_email(&email),
+        Search::Phone(phone) => Identity::of_phone(&phone),
+    };
+    let Some(identity) = desk.store.find(&grant.pass(), &identity).await? else { return Ok(false) };
+    filter.insert("user_id", identity.user_id.0);
+    Ok(true)
+}
+
+/// The people behind these connections who may be used at all.
+async fn users(
+    grant: &Granted<FindUsers>,
+    desk: &Desk,
+    connections: &[Connection],
+) -> Result<HashMap<UserId, User>, Fault> {
+    let ids: Vec<_> = connections.iter().map(|connection| connection.user_id.0).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = Query::of(User::KIND.collection, doc! { "_id": { "$in": ids } });
+    let users: Vec<User> = desk.store.list(&grant.pass(), query).await?;
+    let usable = users.into_iter().filter(|user| user.status == UserStatus::Active);
+    Ok(usable.map(|user| (user.id, user)).collect())
+}

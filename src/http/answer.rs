@@ -1,0 +1,80 @@
+//! What a handler answers when all went well.
+
+use actix_web::body::BoxBody;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde::Serialize;
+
+use crate::kernel::fault::Fault;
+
+pub struct Answer {
+    status: StatusCode,
+    body: Option<Vec<u8>>,
+    etag: Option<String>,
+    replayed: Replay,
+}
+
+/// Whether an answer is the effect's own or was given before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    First,
+    Again,
+}
+
+impl Answer {
+    pub fn ok(body: &impl Serialize) -> Result<Self, Fault> {
+        Self::with(StatusCode::OK, body)
+    }
+
+    pub fn created(body: &impl Serialize) -> Result<Self, Fault> {
+        Self::with(StatusCode::CREATED, body)
+    }
+
+    pub fn accepted(body: &impl Serialize) -> Result<Self, Fault> {
+        Self::with(StatusCode::ACCEPTED, body)
+    }
+
+    pub fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, etag: None, replayed: Replay::First }
+    }
+
+    pub fn not_modified(etag: String) -> Self {
+        Self { status: StatusCode::NOT_MODIFIED, etag: Some(etag), ..Self::no_content() }
+    }
+
+    fn with(status: StatusCode, body: &impl Serialize) -> Result<Self, Fault> {
+        let body = serde_json::to_vec(body).map_err(|_| Fault::internal("an answer is no JSON"))?;
+        Ok(Self { status, body: Some(body), ..Self::no_content() })
+    }
+
+    #[must_use]
+    pub fn etag(self, etag: impl Into<Option<String>>) -> Self {
+        Self { etag: etag.into(), ..self }
+    }
+
+    #[must_use]
+    pub fn replayed(self, again: bool) -> Self {
+        Self { replayed: if again { Replay::Again } else { Replay::First }, ..self }
+    }
+}
+
+impl Responder for Answer {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(etag) = self.etag {
+            response.insert_header((header::ETAG, format!("\"{etag}\"")));
+        }
+        if self.replayed == Replay::Again {
+            response.insert_header(("Idempotency-Replayed", "true"));
+        }
+        match self.body {
+            Some(body) => {
+                response.insert_header((header::CONTENT_TYPE, "application/json"));
+                response.body(body)
+            }
+            None => response.finish(),
+        }
+    }
+}

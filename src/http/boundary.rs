@@ -1,0 +1,110 @@
+//! Around every request: its id, its errors as problems, its one line in the log.
+
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse};
+
+use super::call::RequestId;
+use super::problem::{self, Problem};
+use crate::kernel::chance::Chance;
+use crate::kernel::fault::{Class, Fault};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_CHARACTERS_MAX: usize = 64;
+
+pub async fn boundary(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse, Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let response = next.call(request).await?;
+    let mut response = render(response.map_into_boxed_body(), &id);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    log(&response, &id, started);
+    Ok(response)
+}
+
+/// The client's own id where it is one, else a new one.
+fn request_id(request: &ServiceRequest) -> String {
+    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let fits =
+        |id: &&str| (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len()) && id.chars().all(allowed);
+    sent.filter(fits).map_or_else(|| new_id(request), str::to_owned)
+}
+
+fn new_id(request: &ServiceRequest) -> String {
+    let chance = request.app_data::<actix_web::web::Data<Chance>>();
+    let word: [u8; 10] = chance.map(|chance| chance.bytes()).unwrap_or_default();
+    let digits = word.iter().map(|byte| format!("{byte:02x}"));
+    format!("req_{}", digits.collect::<String>())
+}
+
+/// A fault as a problem; actix's own errors too, which have no body that a client could use.
+fn render(response: ServiceResponse, id: &str) -> ServiceResponse {
+    let own = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let rendered = match own {
+        Some(Problem(fault)) => {
+            report(fault, id);
+            problem::response(fault, id)
+        }
+        None if is_problem(&response) => return response,
+        None => match problem::foreign(response.status()) {
+            None => return response,
+            Some(fault) => keep_allow(&response, problem::response(&fault, id)),
+        },
+    };
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, rendered)
+}
+
+fn is_problem(response: &ServiceResponse) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"))
+}
+
+fn keep_allow(from: &ServiceResponse, mut to: HttpResponse) -> HttpResponse {
+    if let Some(allow) = from.headers().get(header::ALLOW) {
+        to.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    to
+}
+
+/// Only what is our own trouble is logged with its cause; a client's mistake is told to the client.
+fn report(fault: &Fault, id: &str) {
+    let code = fault.code();
+    let cause = fault.cause().unwrap_or_default();
+    match code.class() {
+        Class::Broken => tracing::error!(request_id = id, code = code.name(), cause, "broken"),
+        Class::Unavailable => {
+            tracing::warn!(request_id = id, code = code.name(), cause, "unavailable")
+        }
+        _ => {}
+    }
+}
+
+/// The route's pattern, never the path: a path holds ids, a query holds addresses.
+fn log(response: &ServiceResponse, id: &str, started: Instant) {
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(
+        request_id = id,
+        method = request.method().as_str(),
+        route,
+        status = response.status().as_u16(),
+        micros,
+        "answered"
+    );
+}

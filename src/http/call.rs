@@ -1,0 +1,212 @@
+//! One request, read in the right order: who asks, may they, and only then what they send.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Payload;
+use actix_web::http::{Method, header};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::json;
+use super::problem::Problem;
+use super::query::Parameters;
+use crate::access::action::Action;
+use crate::access::cursor::Repetition;
+use crate::access::gate::{Gate, Resolve};
+use crate::access::grant::{Granted, Names};
+use crate::access::principal::{Context, Head};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::Clock;
+
+/// What every handler's door needs; lives in the application's data.
+#[derive(Clone)]
+pub struct Door {
+    pub gate: Gate,
+    pub clock: Clock,
+    pub request_timeout: Duration,
+}
+
+/// The id that the boundary has given this request.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// A granted request. `B` is [`Json`] of its body, or [`Nothing`].
+pub struct Call<A: Action, B = Nothing> {
+    pub grant: Granted<A>,
+    pub body: B,
+    pub query: Parameters,
+    pub preconditions: Preconditions,
+    /// Whether an Idempotency-Key was sent: the grant then carries it.
+    pub repeatable: Option<crate::audit::warrant::Idempotency>,
+}
+
+pub struct Json<T>(pub T);
+pub struct Nothing;
+
+/// How a body is read; `Value` is what a fingerprint is made of.
+pub trait Body: Sized + 'static {
+    fn read(value: Option<Value>) -> Result<Self, Fault>;
+    const EXPECTED: bool;
+}
+
+impl Body for Nothing {
+    fn read(_: Option<Value>) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+    const EXPECTED: bool = false;
+}
+
+impl<T: DeserializeOwned + 'static> Body for Json<T> {
+    fn read(value: Option<Value>) -> Result<Self, Fault> {
+        json::typed(value.unwrap_or(Value::Null)).map(Self)
+    }
+    const EXPECTED: bool = true;
+}
+
+/// `If-Match` and `If-None-Match`: entity tags without their quotes.
+#[derive(Debug, Clone, Default)]
+pub struct Preconditions {
+    pub if_match: Option<Vec<String>>,
+    pub if_none_match: Option<Vec<String>>,
+}
+
+impl Preconditions {
+    fn read(request: &HttpRequest) -> Self {
+        let tags = |name| -> Option<Vec<String>> {
+            let text = request.headers().get(name)?.to_str().ok()?;
+            let tag = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
+            Some(text.split(',').map(tag).collect())
+        };
+        Self { if_match: tags(header::IF_MATCH), if_none_match: tags(header::IF_NONE_MATCH) }
+    }
+
+    /// To be asked inside the pure function, of the record as it is there.
+    pub fn check(&self, etag: &str) -> Result<(), Fault> {
+        match &self.if_match {
+            Some(tags) if !tags.iter().any(|tag| tag == etag || tag == "*") => {
+                Err(Fault::of(Code::RevisionMismatch))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For changes that nobody may make without having seen what is there.
+    pub fn required(self) -> Result<Self, Fault> {
+        if self.if_match.is_some() { Ok(self) } else { Err(Fault::of(Code::PreconditionRequired)) }
+    }
+
+    pub fn not_modified(&self, etag: &str) -> bool {
+        self.if_none_match.as_ref().is_some_and(|tags| tags.iter().any(|t| t == etag || t == "*"))
+    }
+}
+
+impl<A, B> FromRequest for Call<A, B>
+where
+    A: Action,
+    A::Target: Resolve + Names,
+    B: Body,
+{
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move { read(request, payload).await.map_err(Problem) })
+    }
+}
+
+async fn read<A, B>(request: HttpRequest, mut payload: Payload) -> Result<Call<A, B>, Fault>
+where
+    A: Action,
+    A::Target: Resolve + Names,
+    B: Body,
+{
+    let door = door(&request)?;
+    let query = Parameters::read(request.query_string())?;
+    let head = head(&request, &door)?;
+    let grant = door.gate.admit::<A>(&head).await?;
+    let key = idempotency_key(&request)?;
+    let value = if B::EXPECTED {
+        let reading = json::read(&request, &mut payload);
+        let left = head.context.deadline.saturating_duration_since(Instant::now());
+        let read = actix_web::rt::time::timeout(left, reading).await;
+        let slow = |_| Fault::new(Code::MalformedRequest, "The body did not arrive in time.");
+        Some(same_context(read.map_err(slow)??, grant.target())?)
+    } else {
+        None
+    };
+    let repeatable = key.map(|key| {
+        let body = value.as_ref().map(json::canonical).unwrap_or_default();
+        let route = request.match_pattern().unwrap_or_default();
+        door.gate.idempotency(&Repetition {
+            scope: grant.scope(),
+            key: &key,
+            method: request.method().as_str(),
+            route: &route,
+            parameters: request.path(),
+            body: &body,
+        })
+    });
+    let preconditions = Preconditions::read(&request);
+    Ok(Call { grant, body: B::read(value)?, query, preconditions, repeatable })
+}
+
+pub fn door(request: &HttpRequest) -> Result<Door, Fault> {
+    let door = request.app_data::<web::Data<Door>>();
+    door.map(|door| Door::clone(door)).ok_or_else(|| Fault::internal("there is no door"))
+}
+
+fn head(request: &HttpRequest, door: &Door) -> Result<Head, Fault> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|text| {
+        let (scheme, key) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let client = text("purser-client-ip").map(|text| {
+        let refuse = |_| Fault::invalid("Purser-Client-IP", "not_accepted", "an IP address");
+        text.trim().parse::<IpAddr>().map_err(refuse)
+    });
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    Ok(Head {
+        credential: bearer.or_else(|| text("x-api-key")).map(str::to_owned),
+        user: request.match_info().get("user").map(str::to_owned),
+        peer: request.peer_addr().map(|peer| peer.ip()),
+        client: client.transpose()?,
+        context: Context {
+            now: door.clock.now(),
+            request_id: request_id.unwrap_or_default(),
+            deadline: Instant::now() + door.request_timeout,
+        },
+    })
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Fault> {
+    if request.method() != Method::POST {
+        return Ok(None);
+    }
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
+    if !visible || !(1..=255).contains(&value.len()) {
+        return Err(Fault::of(Code::InvalidIdempotencyKey));
+    }
+    Ok(value.to_str().ok().map(str::to_owned))
+}
+
+/// User and app come from path and key; a body may repeat them, and must not contradict.
+fn same_context(mut value: Value, target: &impl Names) -> Result<Value, Fault> {
+    let Some(fields) = value.as_object_mut() else { return Ok(value) };
+    let names = [(target.user(), ["user_id", "userId"]), (target.app(), ["app_id", "appId"])];
+    for (name, fields_for_it) in names {
+        let Some(name) = name else { continue };
+        for field in fields_for_it {
+            if fields.remove(field).is_some_and(|sent| sent.as_str() != Some(&name)) {
+                return Err(Fault::of(Code::ContextMismatch));
+            }
+        }
+    }
+    Ok(value)
+}

@@ -1,0 +1,248 @@
+//! The one error that crosses rooms: a code from a closed table, a public message, a private cause.
+//!
+//! The cause never reaches a client, and a log shows only what the room that made it put there: a
+//! driver's message quotes documents, so `store` maps it to a kind and a number first.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure a code is. `http` alone knows which status that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    Malformed,
+    Unauthenticated,
+    InsufficientFunds,
+    Forbidden,
+    NotFound,
+    WrongMethod,
+    Conflict,
+    StalePrecondition,
+    TooLarge,
+    WrongMediaType,
+    Invalid,
+    MissingPrecondition,
+    TooMany,
+    Broken,
+    Unavailable,
+}
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $class:ident $title:literal $remedy:literal;)*) => {
+        /// Every failure a client can see. Names are stable: clients branch on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name),* }
+            }
+
+            pub fn class(self) -> Class {
+                match self { $(Code::$variant => Class::$class),* }
+            }
+
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title),* }
+            }
+
+            /// What the caller can do about it.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Code::$variant => $remedy),* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "malformed_request" Malformed "The request cannot be read" "Send what the operation's description in /openapi.json says; `errors` names the place.";
+    KeyInQuery "key_in_query" Malformed "API key in the query string" "Send the key in `Authorization: Bearer` and replace this one: it may stand in a log already.";
+    InvalidCursor "invalid_cursor" Malformed "The cursor does not fit this list" "Use `next_cursor` exactly as it was answered, with the same key and the same filters, or start again without a cursor.";
+    InvalidIdempotencyKey "invalid_idempotency_key" Malformed "The Idempotency-Key is not usable" "Send 1 to 255 visible ASCII characters, a new value for every new operation.";
+    Unauthenticated "unauthenticated" Unauthenticated "No valid API key" "Send a key that is in use as `Authorization: Bearer prs_…`. Unknown, malformed, expired and revoked keys are not told apart.";
+    PermissionDenied "permission_denied" Forbidden "The connection lacks a permission" "`detail` names the permission; an admin can grant it within the app's ceiling.";
+    WrongCredential "wrong_credential" Forbidden "This kind of key cannot do this" "Use the kind of key that `detail` names.";
+    AppSuspended "app_suspended" Forbidden "The app is suspended" "An admin of Purser can set its status back to `active`.";
+    UserSuspended "user_suspended" Forbidden "The user is suspended" "An admin of Purser can reactivate the user.";
+    UserInactive "user_inactive" Forbidden "The user is inactive" "An admin of Purser can reactivate the user.";
+    ConnectionSuspended "connection_suspended" Forbidden "The connection is suspended" "An admin of Purser can reactivate the connection.";
+    ConnectionInactive "connection_inactive" Forbidden "The app has let this connection go" "Register the person again with `POST /v1/users`: the data is kept for 30 days.";
+    ConnectionRevoked "connection_revoked" Forbidden "The person has cut this connection" "Only the person can connect the app again.";
+    ContextMismatch "context_mismatch" Forbidden "The body names another user or app" "Leave `user_id` and `app_id` out of the body, or send those of the path and the key.";
+    RegistrationNotAllowed "registration_not_allowed" Forbidden "This app cannot vouch for people" "Only a first-party app registers people directly; an admin can change the app's `trust`.";
+    NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";
+    MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
+    AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
+    IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
+    RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
+    BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
+    UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";
+    Invalid "invalid" Invalid "The request is not acceptable" "`errors` names each field, what is wrong with it and what is accepted.";
+    IdempotencyKeyReused "idempotency_key_reused" Invalid "This Idempotency-Key was used for something else" "Use a new key for a new operation; repeat the old one only with the same body.";
+    PreconditionRequired "precondition_required" MissingPrecondition "If-Match is required" "Send the `ETag` of the last answer in `If-Match`, so that nobody's change is overwritten.";
+    Internal "internal" Broken "Something is broken on our side" "Nothing was changed. Repeat; if it stays, report the `request_id`.";
+    Overloaded "overloaded" Unavailable "Too much is waiting" "Repeat after `Retry-After`.";
+    StoreUnavailable "store_unavailable" Unavailable "The database does not answer" "Nothing was changed. Repeat after `Retry-After`.";
+    OutcomeUnknown "outcome_unknown" Unavailable "It is not known whether this happened" "Repeat with the same Idempotency-Key: the answer is the true one, and nothing happens twice.";
+    ShuttingDown "shutting_down" Unavailable "This node is shutting down" "Repeat: another node, or this one after its restart, answers.";
+}
+
+impl Code {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| serde::de::Error::custom("unknown code"))
+    }
+}
+
+/// What is wrong with one field: a JSON Pointer into the body (`/profile/phone`), or the name of a
+/// header, path or query parameter without a slash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    pub pointer: String,
+    pub code: Cow<'static, str>,
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    pub fn new(
+        pointer: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { pointer: pointer.into(), code: Cow::Borrowed(code), detail: detail.into() }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Fault {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u32>,
+    #[serde(skip)]
+    cause: Option<String>,
+}
+
+impl Fault {
+    /// With the code's own remedy as the message.
+    pub fn of(code: Code) -> Self {
+        Self::new(code, code.remedy())
+    }
+
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    /// One field of the body, or one parameter, is not acceptable.
+    pub fn invalid(
+        pointer: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::invalid_fields(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} fields are not acceptable.", several.len()),
+        };
+        Self { errors, ..Self::new(Code::Invalid, detail) }
+    }
+
+    /// Something that cannot happen did; `cause` is for the log and holds no personal data.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self::of(Code::Internal).because(cause)
+    }
+
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds
+    }
+
+    /// For the log, never for a client.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.detail)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_of_codes_are_unique_and_lead_back_to_the_code() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| Code::from_name(code.name()) == Some(*code)));
+    }
+
+    #[test]
+    fn a_stored_fault_comes_back_without_its_cause() {
+        let fault = Fault::invalid("/amount", "type", "an integer").because("private");
+        let text = serde_json::to_string(&fault).expect("serialises");
+        assert!(!text.contains("private"));
+        let back: Fault = serde_json::from_str(&text).expect("reads back");
+        assert_eq!((back.code(), back.errors()), (fault.code(), fault.errors()));
+    }
+}

@@ -1,0 +1,7 @@
+//! The `purser` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    purser::app::run()
+}

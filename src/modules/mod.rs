@@ -1,0 +1,30 @@
+//! The modules that every user record embeds.
+//!
+//! A *module* is a named part of the user record with a schema of its own (`user_modules` is the
+//! registry, `users.modules.<name>` the data) and a permission of its own. Modules never know each
+//! other. This far they give a new person their defaults and an app its view of them.
+//!
+//! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json`, and
+//! `tests/it/<name>.rs`; a test walks `ALL` and demands them.
+
+pub mod referrals;
+pub mod registry;
+pub mod subscription;
+pub mod wallet;
+
+use bson::{Bson, Document};
+use serde_json::{Map, Value};
+
+use crate::kernel::free;
+use crate::users::Modules;
+
+pub const ALL: Modules = &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];
+
+/// The fields of the source document, in its order; what a module keeps besides is its own affair.
+fn shown(data: &Document, fields: &[&str]) -> Value {
+    let field = |name: &&str| {
+        let value = data.get(name).unwrap_or(&Bson::Null);
+        ((*name).to_owned(), free::to_json(value))
+    };
+    Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
+}

@@ -1,0 +1,32 @@
+//! Referrals: a user's code, and how many people came by it.
+
+use bson::{Bson, Document, doc};
+use serde_json::Value;
+
+use super::shown;
+use crate::kernel::time::Timestamp;
+use crate::users::Module;
+
+pub struct Referrals;
+
+impl Module for Referrals {
+    fn name(&self) -> &'static str {
+        "referrals"
+    }
+
+    fn permission(&self) -> &'static str {
+        "referrals_access"
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("../../../schemas/modules/referrals.json")
+    }
+
+    fn defaults(&self, _: Timestamp) -> Document {
+        doc! { "enabled": true, "referral_code": Bson::Null, "referrals_count": 0_i64 }
+    }
+
+    fn view(&self, data: &Document) -> Value {
+        shown(data, &["enabled", "referral_code", "referrals_count"])
+    }
+}

@@ -1,0 +1,32 @@
+//! Subscription: which plan a user has, and until when.
+
+use bson::{Bson, Document, doc};
+use serde_json::Value;
+
+use super::shown;
+use crate::kernel::time::Timestamp;
+use crate::users::Module;
+
+pub struct Subscription;
+
+impl Module for Subscription {
+    fn name(&self) -> &'static str {
+        "subscription"
+    }
+
+    fn permission(&self) -> &'static str {
+        "subscription_access"
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("../../../schemas/modules/subscription.json")
+    }
+
+    fn defaults(&self, _: Timestamp) -> Document {
+        doc! { "enabled": false, "plan": Bson::Null, "expires_at": Bson::Null }
+    }
+
+    fn view(&self, data: &Document) -> Value {
+        shown(data, &["enabled", "plan", "expires_at"])
+    }
+}

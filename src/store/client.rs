@@ -1,0 +1,269 @@
+//! The connection to MongoDB, and the face of the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Database};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::doctor;
+use super::keys::KeyCache;
+use super::lane::{Lane, Queued, SEATS};
+use super::node::Node;
+use super::record::{Key, Locator, Record};
+use super::trouble;
+use super::unit::{InProgress, Unit};
+use super::work::{Done, Stop, Work};
+use crate::audit::warrant::Warrant;
+use crate::config::store::Store as Settings;
+use crate::crypto::envelope::{Context, DataKey};
+use crate::crypto::keyring::Keyring;
+use crate::kernel::chance::Chance;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::UserId;
+use crate::kernel::time::Clock;
+
+/// The database as the other rooms see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    inner: Arc<Inner>,
+    runtime: Handle,
+    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    lane: Mutex<Option<JoinHandle<()>>>,
+    node: Node,
+}
+
+/// What the lane and its transactions need.
+pub(super) struct Inner {
+    pub database: Database,
+    pub keyring: Arc<Keyring>,
+    pub chance: Chance,
+    pub bounds: Bounds,
+    keys: Mutex<KeyCache>,
+    in_progress: InProgress,
+}
+
+pub(super) struct Bounds {
+    pub operations: usize,
+    pub bytes: usize,
+}
+
+/// What the store is made of besides its configuration.
+pub struct Parts {
+    pub runtime: Handle,
+    pub keyring: Arc<Keyring>,
+    pub chance: Chance,
+    pub clock: Clock,
+    /// The name of this process among several.
+    pub node: String,
+}
+
+/// How long a caller waits beyond its deadline for a commit that is under way.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Connects and checks that the deployment can do what Purser needs. Must run on `runtime`:
+    /// a client belongs to the runtime that it was made on.
+    pub async fn connect(config: &Settings, parts: Parts) -> Result<Self, String> {
+        let client = client(config).await?;
+        doctor::check(&client).await?;
+        let database = client.database(&config.database);
+        let mut sessions = Vec::with_capacity(SEATS + 1);
+        for _ in 0..=SEATS {
+            let session = client.start_session().await;
+            sessions.push(session.map_err(|error| trouble::describe(&error))?);
+        }
+        let node = Node::new(&database, parts.node, &sessions, parts.clock);
+        let bounds = Bounds { operations: config.batch_operations, bytes: config.batch_bytes };
+        let inner = Arc::new(Inner {
+            database,
+            keyring: parts.keyring,
+            chance: parts.chance,
+            bounds,
+            keys: Mutex::default(),
+            in_progress: InProgress::default(),
+        });
+        let (queue, waiting) = mpsc::channel(config.queue);
+        let session = sessions.pop().expect("one more than there are seats");
+        let lane = Lane::new(Arc::clone(&inner), session, sessions);
+        let lane = parts.runtime.spawn(lane.run(waiting));
+        Ok(Self(Arc::new(Shared {
+            inner,
+            runtime: parts.runtime,
+            queue: Mutex::new(Some(queue)),
+            lane: Mutex::new(Some(lane)),
+            node,
+        })))
+    }
+
+    /// Applies `body` to the records it asks for and commits what it changed, with its trail
+    /// entries, in one transaction. `body` may be called several times and must be pure. `hints`
+    /// are the records it is going to ask for and change, so that they are read at once.
+    pub async fn unit<A, F>(
+        &self,
+        warrant: Warrant,
+        hints: Hints,
+        body: F,
+    ) -> Result<Done<A>, Fault>
+    where
+        A: Serialize + DeserializeOwned + Send + Sync + 'static,
+        F: FnMut(&mut Work) -> Result<A, Stop> + Send + Sync + 'static,
+    {
+        let running = match &warrant.idempotency {
+            None => None,
+            Some(key) => Some(
+                self.0
+                    .inner
+                    .in_progress
+                    .enter(&key.id)
+                    .ok_or_else(|| Fault::of(Code::IdempotencyInProgress).retry_after(1))?,
+            ),
+        };
+        let deadline = warrant.deadline + GRACE;
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(Unit::new(warrant, hints.0, body, reply, running)))?;
+        match self.until(deadline, answer).await? {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(Fault::internal("the lane dropped a unit")),
+            None => Err(Fault::of(Code::OutcomeUnknown).retry_after(1)),
+        }
+    }
+
+    fn enqueue(&self, unit: Queued) -> Result<(), Fault> {
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or_else(|| Fault::of(Code::ShuttingDown).retry_after(1))?;
+        queue.try_send(unit).map_err(|_| Fault::of(Code::Overloaded).retry_after(1))
+    }
+
+    /// Awaits on the store's runtime, whose timers work whatever the caller runs on.
+    async fn until<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<Option<T>, Fault> {
+        let deadline = tokio::time::Instant::from_std(deadline);
+        self.spawn(async move { tokio::time::timeout_at(deadline, future).await.ok() }).await
+    }
+
+    /// A driver's future must never be dropped half-way, and a handler may be: the work runs on
+    /// the store's runtime, the caller only waits for it.
+    pub(super) async fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.0.runtime.spawn(future).await.map_err(|_| Fault::internal("a database task panicked"))
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
+    }
+
+    pub fn keyring(&self) -> &Keyring {
+        &self.0.inner.keyring
+    }
+
+    pub fn chance(&self) -> &Chance {
+        &self.0.inner.chance
+    }
+
+    /// Registers this process and its sessions, and ends the transactions that a killed
+    /// predecessor left open.
+    pub async fn take_over(&self) -> Result<(), Fault> {
+        let node = self.0.node.clone();
+        self.spawn(async move { node.take_over().await }).await?
+    }
+
+    /// Says that this process is alive; to be called every few seconds.
+    pub async fn beat(&self) -> Result<(), Fault> {
+        let node = self.0.node.clone();
+        self.spawn(async move { node.beat().await }).await?
+    }
+
+    /// Takes nothing new, finishes what was accepted, and signs off.
+    pub async fn drain(&self) {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lane = self.0.lane.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lane) = lane {
+            let _ = lane.await;
+        }
+        let node = self.0.node.clone();
+        let _ = self.spawn(async move { node.sign_off().await }).await;
+    }
+
+    /// Whether the database answers now.
+    pub async fn ping(&self, within: Duration) -> Result<(), Fault> {
+        let database = self.0.inner.database.clone();
+        let ping = async move { database.run_command(bson::doc! { "ping": 1 }).await };
+        match self.until(Instant::now() + within, ping).await? {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(trouble::fault(&error)),
+            None => Err(trouble::unavailable().because("ping: no answer in time")),
+        }
+    }
+}
+
+/// The records that a unit is going to ask for and change. What is only looked at, and shared by
+/// many (an app), does not belong here: a blocked record holds up whoever names it.
+#[derive(Default)]
+pub struct Hints(Vec<Locator>);
+
+impl Hints {
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn and<R: Record>(mut self, key: &Key<R>) -> Self {
+        self.0.push(key.locator.clone());
+        self
+    }
+}
+
+impl Inner {
+    pub fn cached_key(&self, user: &UserId) -> Option<DataKey> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(user)
+    }
+
+    pub fn cache_key(&self, user: UserId, key: DataKey) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).put(user, key);
+    }
+
+    pub fn seal_answer(&self, id: &str, answer: &[u8]) -> String {
+        self.keyring.seal(&self.chance, &answer_context(id), answer)
+    }
+
+    pub fn open_answer(&self, id: &str, sealed: &str) -> Result<Vec<u8>, Fault> {
+        self.keyring
+            .open(&answer_context(id), sealed)
+            .map_err(|_| Fault::internal("a stored answer does not open"))
+    }
+}
+
+fn answer_context(id: &str) -> Context<'_> {
+    Context { collection: super::write::IDEMPOTENCY, id, field: "answer" }
+}
+
+async fn client(config: &Settings) -> Result<Client, String> {
+    let mut options = ClientOptions::parse(config.uri.expose()).await.map_err(|_| {
+        "store.uri is no connection string of the form mongodb://host:27017/?replicaSet=rs0"
+            .to_owned()
+    })?;
+    options.app_name = Some("purser".to_owned());
+    options.max_pool_size = Some(config.pool_max);
+    options.min_pool_size = Some(config.pool_min);
+    options.max_connecting = Some(8);
+    options.connect_timeout = Some(Duration::from_millis(config.connect_timeout_ms));
+    options.server_selection_timeout = Some(Duration::from_millis(config.selection_timeout_ms));
+    options.heartbeat_freq = Some(Duration::from_secs(2));
+    options.read_concern = Some(ReadConcern::majority());
+    let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+    options.write_concern = Some(majority);
+    Client::with_options(options).map_err(|error| trouble::describe(&error))
+}

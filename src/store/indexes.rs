@@ -1,0 +1,117 @@
+//! Every index, by collection. The first lists are those of the source document; two changes keep
+//! their purpose: an audit index is compound with time and id (a page at any depth then costs the
+//! same), and a unique index on a field that may be absent is partial by `$exists` (a `$type`
+//! filter is not used by an equality query).
+
+use bson::{Document, doc};
+
+pub(super) struct Index {
+    pub keys: Document,
+    pub unique: bool,
+    /// Only records that have this field are in the index.
+    pub where_exists: Option<&'static str>,
+    /// Records vanish at the time that the indexed field holds.
+    pub ttl: bool,
+}
+
+impl Index {
+    fn on(keys: Document) -> Self {
+        Self { keys, unique: false, where_exists: None, ttl: false }
+    }
+
+    fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    fn where_exists(self, field: &'static str) -> Self {
+        Self { where_exists: Some(field), ..self }
+    }
+
+    fn expiring(field: &str) -> Self {
+        Self { ttl: true, ..Self::on(doc! { field: 1 }) }
+    }
+
+    /// MongoDB's own convention: `user_id_1_app_id_1`.
+    pub fn name(&self) -> String {
+        let parts: Vec<_> = self.keys.iter().map(|(key, order)| format!("{key}_{order}")).collect();
+        parts.join("_")
+    }
+
+    pub fn specification(&self) -> Document {
+        let mut index = doc! { "key": self.keys.clone(), "name": self.name() };
+        if self.unique {
+            index.insert("unique", true);
+        }
+        if let Some(field) = self.where_exists {
+            index.insert("partialFilterExpression", doc! { field: { "$exists": true } });
+        }
+        if self.ttl {
+            index.insert("expireAfterSeconds", 0);
+        }
+        index
+    }
+}
+
+fn one(field: &str) -> Index {
+    Index::on(doc! { field: 1 })
+}
+
+/// Newest first below one value of `field`.
+fn trail(field: &str) -> Index {
+    Index::on(doc! { field: 1, "timestamp": -1, "_id": -1 })
+}
+
+pub(super) fn of(collection: &str) -> Vec<Index> {
+    match collection {
+        "users" => vec![
+            one("email").unique().where_exists("email"),
+            one("username"),
+            one("status"),
+            one("created_at"),
+            one("updated_at"),
+        ],
+        "user_apps" => vec![
+            one("user_id"),
+            one("app_id"),
+            Index::on(doc! { "user_id": 1, "app_id": 1 }).unique(),
+            one("connection_status"),
+            one("connected_at"),
+            one("last_sync"),
+            one("key_id").unique().where_exists("key_id"),
+            // The app's own list, page by page, and its look-up by name.
+            Index::on(doc! { "app_id": 1, "_id": 1 }),
+            Index::on(doc! { "app_id": 1, "app_username": 1, "_id": 1 }),
+        ],
+        "user_modules" => vec![one("module_name").unique(), one("status"), one("created_at")],
+        "user_audit_logs" => vec![
+            trail("user_id"),
+            trail("action"),
+            Index::on(doc! { "timestamp": -1, "_id": -1 }),
+            trail("module"),
+            trail("app_id"),
+            Index::on(doc! { "subject": 1, "seq": 1 }).unique(),
+        ],
+        "apps" => vec![one("keys.id").unique().where_exists("keys.id"), one("status")],
+        "operators" => vec![one("key_id").unique().where_exists("key_id")],
+        "identities" => vec![one("user_id")],
+        "accounts" => vec![one("customer_id")],
+        "registrations" => vec![
+            Index::expiring("expires_at"),
+            Index::on(doc! { "app_id": 1, "fingerprint": 1 }).unique(),
+        ],
+        "idempotency" => vec![Index::expiring("expires_at")],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_names_follow_the_convention_of_the_database() {
+        let names: Vec<_> = of("user_apps").iter().map(Index::name).collect();
+        assert_eq!(names[2], "user_id_1_app_id_1");
+        assert_eq!(of("user_audit_logs")[2].name(), "timestamp_-1__id_-1");
+    }
+}

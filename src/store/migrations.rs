@@ -1,0 +1,144 @@
+//! Collections, validators and indexes: made before traffic, never while serving.
+//!
+//! A migration looks at what is there and does what is missing, so it can be run again at any time;
+//! `VERSION` in `meta` tells a process whether the database is the one it was built for.
+
+use std::collections::HashMap;
+
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
+
+use super::client::Store;
+use super::indexes;
+use super::node::META;
+use super::trouble;
+use crate::kernel::time::Timestamp;
+
+/// Raised with every change of a validator or an index.
+const VERSION: i32 = 1;
+
+/// Every collection with its validator, in the order in which they are made.
+const COLLECTIONS: &[(&str, &str)] = &[
+    ("meta", include_str!("../../schemas/meta.json")),
+    ("users", include_str!("../../schemas/users.json")),
+    ("user_apps", include_str!("../../schemas/user_apps.json")),
+    ("user_modules", include_str!("../../schemas/user_modules.json")),
+    ("user_audit_logs", include_str!("../../schemas/user_audit_logs.json")),
+    ("apps", include_str!("../../schemas/apps.json")),
+    ("operators", include_str!("../../schemas/operators.json")),
+    ("identities", include_str!("../../schemas/identities.json")),
+    ("registrations", include_str!("../../schemas/registrations.json")),
+    ("customers", include_str!("../../schemas/customers.json")),
+    ("accounts", include_str!("../../schemas/accounts.json")),
+    ("user_keys", include_str!("../../schemas/user_keys.json")),
+    ("idempotency", include_str!("../../schemas/idempotency.json")),
+];
+
+/// What is missing, as commands and in words.
+pub struct Plan {
+    steps: Vec<Step>,
+}
+
+struct Step {
+    what: String,
+    command: Document,
+}
+
+impl Plan {
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|step| step.what.as_str())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl Store {
+    /// What `migrate` would do now.
+    pub async fn plan(&self) -> Result<Plan, String> {
+        let database = self.inner().database.clone();
+        let planned = async move { plan(&database).await };
+        self.spawn(planned).await.map_err(|fault| fault.to_string())?
+    }
+
+    /// Does what `plan` says, and notes the version.
+    pub async fn migrate(&self, plan: Plan, now: Timestamp) -> Result<(), String> {
+        let database = self.inner().database.clone();
+        let migrated = async move {
+            for Step { what, command } in plan.steps {
+                let reply = database.run_command(command).await;
+                reply.map_err(|error| format!("{what}: {}", trouble::describe(&error)))?;
+            }
+            note_version(&database, now).await
+        };
+        self.spawn(migrated).await.map_err(|fault| fault.to_string())?
+    }
+
+    /// Whether the database is the one that this binary was built for.
+    pub async fn check_version(&self) -> Result<(), String> {
+        let meta = self.inner().database.collection::<Document>(META);
+        let version = async move { meta.find_one(doc! { "_id": "schema" }).await };
+        let version = self.spawn(version).await.map_err(|fault| fault.to_string())?;
+        let version = version.map_err(|error| trouble::describe(&error))?;
+        match version.as_ref().and_then(|version| version.get_i32("version").ok()) {
+            Some(VERSION) => Ok(()),
+            Some(newer) if newer > VERSION => Err(format!(
+                "The database has version {newer}, this binary knows {VERSION}: install the newer one."
+            )),
+            Some(older) => Err(format!(
+                "The database has version {older}, this binary needs {VERSION}: run `purser migrate`."
+            )),
+            None => Err("The database is not set up: run `purser migrate`.".to_owned()),
+        }
+    }
+}
+
+async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
+    let broken = |error: mongodb::error::Error| trouble::describe(&error);
+    let mut existing = HashMap::new();
+    let mut listed = database.list_collections().await.map_err(broken)?;
+    while let Some(collection) = listed.try_next().await.map_err(broken)? {
+        let validator = collection.options.validator.unwrap_or_default();
+        existing.insert(collection.name, validator);
+    }
+    let mut steps = Vec::new();
+    for (name, schema) in COLLECTIONS {
+        let validator = validator(name, schema)?;
+        let indexed = match existing.get(*name) {
+            None => {
+                let command = doc! { "create": *name, "validator": validator };
+                steps.push(Step { what: format!("create collection {name}"), command });
+                Vec::new()
+            }
+            Some(old) => {
+                if *old != validator {
+                    let command = doc! { "collMod": *name, "validator": validator };
+                    steps.push(Step { what: format!("change the validator of {name}"), command });
+                }
+                database.collection::<Document>(name).list_index_names().await.map_err(broken)?
+            }
+        };
+        for index in indexes::of(name).iter().filter(|index| !indexed.contains(&index.name())) {
+            let command = doc! { "createIndexes": *name, "indexes": [index.specification()] };
+            steps.push(Step { what: format!("create index {} of {name}", index.name()), command });
+        }
+    }
+    Ok(Plan { steps })
+}
+
+fn validator(name: &str, schema: &str) -> Result<Document, String> {
+    let schema: serde_json::Value = serde_json::from_str(schema)
+        .map_err(|error| format!("schemas/{name}.json is no JSON: {error}"))?;
+    let schema = bson::serialize_to_bson(&schema)
+        .map_err(|_| format!("schemas/{name}.json is no schema"))?;
+    Ok(doc! { "$jsonSchema": schema })
+}
+
+async fn note_version(database: &mongodb::Database, now: Timestamp) -> Result<(), String> {
+    let meta = database.collection::<Document>(META);
+    let noted = doc! { "$set": { "version": VERSION }, "$setOnInsert": { "created_at": now } };
+    #[expect(clippy::disallowed_methods, reason = "the schema's version is no record of anybody")]
+    let written = meta.update_one(doc! { "_id": "schema" }, noted).upsert(true).await;
+    written.map(|_| ()).map_err(|error| trouble::describe(&error))
+}

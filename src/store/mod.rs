@@ -1,0 +1,41 @@
+//! The database: the only room that names the MongoDB client.
+//!
+//! *Reading* takes a [`Pass`](crate::audit::warrant::Pass), *writing* a
+//! [`Warrant`](crate::audit::warrant::Warrant). A write is a *unit*: a pure function over the records
+//! it asks for ([`work::Work`]), applied inside one transaction together with its trail entries and
+//! its idempotency record. Units wait in one *lane* per process, which takes what is queued into one
+//! transaction ([`lane`]: group commit, splitting, setting aside; [`write`]: the transaction itself).
+//! What changed is computed, never told: no change, no entry, and no entry without a change.
+//!
+//! All work runs on the store's own runtime, so a request that goes away never cancels a driver's
+//! future. A driver's error never leaves this room as text, because it quotes documents.
+//!
+//! Invariants: a unit has at most one effect; a record's `revision` is its newest `seq`; every
+//! queue, batch and cache here has a bound.
+//!
+//! To add a collection: a `Kind` in its slice, a validator in `schemas/`, its indexes in `indexes`.
+
+mod batch;
+mod client;
+mod doctor;
+mod indexes;
+mod keys;
+mod lane;
+mod migrations;
+mod node;
+mod posting;
+mod read;
+mod record;
+mod touch;
+mod trouble;
+mod unit;
+mod work;
+mod write;
+
+pub use client::{Hints, Parts, Store};
+pub use keys::UserKey;
+pub use migrations::Plan;
+pub use read::Query;
+pub use record::{Key, Kind, NO_VOLATILE, Record, Root};
+pub use touch::Touch;
+pub use work::{Done, Stop, Work};

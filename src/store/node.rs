@@ -1,0 +1,94 @@
+//! This process among several: a record in `meta` with the sessions it uses, so that whoever comes
+//! after a `kill -9` can end the transactions that are still open under them. Until somebody does,
+//! their records are locked for the server's `transactionLifetimeLimitSeconds`.
+
+use std::sync::Arc;
+
+use bson::{Bson, Document, doc};
+use mongodb::{ClientSession, Database};
+
+use super::trouble;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{self, Clock};
+
+pub(super) const META: &str = "meta";
+/// A node that has said nothing for so long is dead.
+const SILENCE_MS: i64 = 30 * time::SECOND_MS;
+
+#[derive(Clone)]
+pub(super) struct Node {
+    database: Database,
+    id: Arc<str>,
+    sessions: Arc<[Document]>,
+    clock: Clock,
+}
+
+impl Node {
+    pub fn new(
+        database: &Database,
+        name: String,
+        sessions: &[ClientSession],
+        clock: Clock,
+    ) -> Self {
+        let sessions = sessions.iter().map(|session| session.id().clone()).collect();
+        Self { database: database.clone(), id: format!("node:{name}").into(), sessions, clock }
+    }
+
+    pub async fn take_over(&self) -> Result<(), Fault> {
+        let orphaned = self.orphaned().await?;
+        if !orphaned.is_empty() {
+            let kill = doc! { "killSessions": orphaned };
+            self.database.run_command(kill).await.map_err(|error| trouble::fault(&error))?;
+        }
+        self.write(
+            doc! { "$set": { "sessions": self.sessions.to_vec(), "started_at": self.clock.now() } },
+        )
+        .await
+    }
+
+    pub async fn beat(&self) -> Result<(), Fault> {
+        self.write(Document::new()).await
+    }
+
+    pub async fn sign_off(&self) -> Result<(), Fault> {
+        let meta = self.database.collection::<Document>(META);
+        let mine = doc! { "_id": &*self.id, "sessions": self.sessions.to_vec() };
+        #[expect(clippy::disallowed_methods, reason = "a node's own line is no record of anybody")]
+        meta.delete_one(mine).await.map_err(|error| trouble::fault(&error))?;
+        Ok(())
+    }
+
+    /// Sessions of an earlier process of this name, and of nodes that are silent; their lines go.
+    async fn orphaned(&self) -> Result<Vec<Bson>, Fault> {
+        let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
+        let dead = doc! { "$or": [
+            { "_id": &*self.id },
+            { "_id": { "$gte": "node:", "$lt": "node;" }, "beat_at": { "$lt": silent_since } },
+        ] };
+        let meta = self.database.collection::<Document>(META);
+        let mut nodes = meta.find(dead).await.map_err(|error| trouble::fault(&error))?;
+        let mut sessions = Vec::new();
+        while nodes.advance().await.map_err(|error| trouble::fault(&error))? {
+            let node = nodes.deserialize_current().map_err(|error| trouble::fault(&error))?;
+            sessions.extend(node.get_array("sessions").cloned().unwrap_or_default());
+            let id = node.get_str("_id").unwrap_or_default();
+            tracing::info!(node = id, "ending what a dead process left open");
+            #[expect(clippy::disallowed_methods, reason = "a node's line is no record of anybody")]
+            meta.delete_one(doc! { "_id": id }).await.map_err(|error| trouble::fault(&error))?;
+        }
+        Ok(sessions)
+    }
+
+    async fn write(&self, mut update: Document) -> Result<(), Fault> {
+        let mut set = update.get_document("$set").cloned().unwrap_or_default();
+        set.insert("beat_at", self.clock.now());
+        update.insert("$set", set);
+        let meta = self.database.collection::<Document>(META);
+        #[expect(clippy::disallowed_methods, reason = "a node's own line is no record of anybody")]
+        meta.update_one(doc! { "_id": &*self.id }, update)
+            .upsert(true)
+            .await
+            .map_err(|error| trouble::fault(&error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What the store must know of a record: where it lives, whose it is, and what of it may be shown.
+
+use std::marker::PhantomData;
+
+use bson::{Bson, Document};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::audit::actor::Subject;
+use crate::audit::seal::Sensitivity;
+
+/// A stored type. Never serialised to the wire.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+    const KIND: &'static Kind;
+
+    fn key(&self) -> Key<Self>;
+}
+
+/// One static per record type.
+pub struct Kind {
+    pub collection: &'static str,
+    /// Where the aggregate's `revision` stands: in this record, or in a record of another kind.
+    pub root: Root,
+    pub subject: fn(&Document) -> Option<Subject>,
+    /// Where the record's paths begin in its subject's entries: empty for a root.
+    pub place: fn(&Document) -> Option<String>,
+    /// By path inside the record.
+    pub sensitivity: fn(&str) -> Sensitivity,
+    /// Paths that change without being a change of the record; only `touch` writes them.
+    pub volatile: fn(&str) -> bool,
+    /// Other unique ways to find the record.
+    pub alternates: &'static [&'static [&'static str]],
+}
+
+pub enum Root {
+    Own,
+    /// The root's collection, and the field of this record that holds the root's `_id`.
+    Of {
+        collection: &'static str,
+        field: &'static str,
+    },
+}
+
+pub const NO_VOLATILE: fn(&str) -> bool = |_| false;
+
+/// Fields that the write path keeps in every root; they are no change by themselves.
+pub(super) const REVISION: &str = "revision";
+pub(super) const REVISED_AT: &str = "revised_at";
+
+/// How to find one record: by `_id`, or by the values of one of its alternates.
+pub struct Key<R: ?Sized> {
+    pub(super) locator: Locator,
+    record: PhantomData<fn() -> R>,
+}
+
+impl<R: Record> Key<R> {
+    pub fn id(id: impl Into<Bson>) -> Self {
+        Self::of(By::Id(id.into()))
+    }
+
+    /// `fields` is one of the kind's `alternates`.
+    pub fn fields(fields: &'static [&'static str], values: Vec<Bson>) -> Self {
+        debug_assert!(R::KIND.alternates.contains(&fields), "not a unique way to find it");
+        Self::of(By::Fields(fields, values))
+    }
+
+    fn of(by: By) -> Self {
+        let locator = Locator { collection: R::KIND.collection, by };
+        Self { locator, record: PhantomData }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Locator {
+    pub collection: &'static str,
+    pub by: By,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum By {
+    Id(Bson),
+    Fields(&'static [&'static str], Vec<Bson>),
+}
+
+impl Locator {
+    pub fn id(collection: &'static str, id: Bson) -> Self {
+        Self { collection, by: By::Id(id) }
+    }
+
+    pub fn filter(&self) -> Document {
+        match &self.by {
+            By::Id(id) => bson::doc! { "_id": { "$eq": id } },
+            By::Fields(fields, values) => fields
+                .iter()
+                .zip(values)
+                .map(|(field, value)| ((*field).to_owned(), bson::bson!({ "$eq": value })))
+                .collect(),
+        }
+    }
+
+    /// A text that is equal exactly for equal locators: BSON values cannot be hashed.
+    pub fn name(&self) -> String {
+        match &self.by {
+            By::Id(id) => format!("{}/{}", self.collection, text(id)),
+            By::Fields(fields, values) => {
+                let values: Vec<_> = values.iter().map(text).collect();
+                format!("{}?{}={values:?}", self.collection, fields.join(","))
+            }
+        }
+    }
+
+    /// The locators under which `document` can also be found.
+    pub fn alternates(kind: &Kind, document: &Document) -> Vec<Self> {
+        let values = |fields: &[&str]| -> Option<Vec<Bson>> {
+            fields.iter().map(|field| document.get(field).cloned()).collect()
+        };
+        kind.alternates
+            .iter()
+            .filter_map(|fields| Some(By::Fields(fields, values(fields)?)))
+            .map(|by| Self { collection: kind.collection, by })
+            .collect()
+    }
+}
+
+fn text(value: &Bson) -> String {
+    match value {
+        Bson::ObjectId(id) => id.to_hex(),
+        Bson::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

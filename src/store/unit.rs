@@ -1,0 +1,223 @@
+//! A unit on its way through the lane: what it may do, its pure function, its answer.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bson::Document;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::client::Inner;
+use super::record::Locator;
+use super::work::{self, Done, Stop, Work};
+use crate::audit::warrant::{Idempotency, Warrant};
+use crate::kernel::chance::Chance;
+use crate::kernel::fault::{Class, Code, Fault};
+use crate::kernel::ids::EntryId;
+
+/// A unit without its types, so that the lane can hold units of all kinds.
+pub(super) trait Operation: Send + Sync {
+    fn warrant(&self) -> &Warrant;
+    fn hints(&self) -> &[Locator];
+    /// Forgets what the last pass answered.
+    fn reset(&mut self);
+    /// Calls the pure function; whether it answered.
+    fn apply(&mut self, work: &mut Work) -> bool;
+    fn answered(&self) -> bool;
+    fn refuse(&mut self, fault: Fault);
+    /// As `refuse`, but it is not the pure function's answer and never remembered.
+    fn deny(&mut self, fault: Fault);
+    fn replay(&mut self, earlier: Earlier<'_>);
+    /// What an idempotency record must hold, if there must be one.
+    fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String>;
+    /// The id of this unit's `nth` entry: the same in every attempt.
+    fn entry_id(&mut self, nth: usize, chance: &Chance) -> EntryId;
+    /// Tells the caller.
+    fn finish(self: Box<Self>);
+    /// Roughly how much it adds to a transaction, in bytes.
+    fn weight(&self) -> usize;
+    /// Whether nobody waits for the answer any more.
+    fn abandoned(&self) -> bool;
+}
+
+/// An average record; a body of 64 KiB is rare, and 128 of them still fit a transaction.
+const WEIGHT_BYTES: usize = 2048;
+
+/// The stored answer to the same Idempotency-Key.
+pub(super) struct Earlier<'a> {
+    pub store: &'a Inner,
+    pub key: &'a Idempotency,
+    pub record: &'a Document,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Remembered<A> {
+    Answer(A),
+    Refusal(Fault),
+}
+
+pub(super) struct Unit<A, F> {
+    pub warrant: Warrant,
+    pub hints: Vec<Locator>,
+    pub body: F,
+    pub reply: oneshot::Sender<Result<Done<A>, Fault>>,
+    /// Held while the unit lives: an equal Idempotency-Key is answered 409 meanwhile.
+    pub running: Option<Running>,
+    state: State<A>,
+    entry_ids: Vec<EntryId>,
+}
+
+enum State<A> {
+    Open,
+    Answered(A),
+    /// By the pure function: remembered under an Idempotency-Key where its class says so.
+    Refused(Fault),
+    Denied(Fault),
+    Replayed(Result<A, Fault>),
+}
+
+impl<A, F> Unit<A, F> {
+    pub fn new(
+        warrant: Warrant,
+        hints: Vec<Locator>,
+        body: F,
+        reply: oneshot::Sender<Result<Done<A>, Fault>>,
+        running: Option<Running>,
+    ) -> Self {
+        Self { warrant, hints, body, reply, running, state: State::Open, entry_ids: Vec::new() }
+    }
+}
+
+impl<A, F> Operation for Unit<A, F>
+where
+    A: Serialize + DeserializeOwned + Send + Sync + Any,
+    F: FnMut(&mut Work) -> Result<A, Stop> + Send + Sync,
+{
+    fn warrant(&self) -> &Warrant {
+        &self.warrant
+    }
+
+    fn hints(&self) -> &[Locator] {
+        &self.hints
+    }
+
+    fn reset(&mut self) {
+        self.state = State::Open;
+    }
+
+    fn apply(&mut self, work: &mut Work) -> bool {
+        match work::call(&mut self.body, work, &self.warrant) {
+            Ok(answer) => self.state = State::Answered(answer),
+            Err(Stop::Refused(fault)) => self.state = State::Refused(fault),
+            Err(Stop::Missing) => {}
+        }
+        matches!(self.state, State::Answered(_))
+    }
+
+    fn answered(&self) -> bool {
+        !matches!(self.state, State::Open)
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.state = State::Refused(fault);
+    }
+
+    fn deny(&mut self, fault: Fault) {
+        self.state = State::Denied(fault);
+    }
+
+    fn replay(&mut self, earlier: Earlier<'_>) {
+        let result = recall(&earlier).and_then(|remembered| match remembered {
+            Remembered::Answer(answer) => Ok(answer),
+            Remembered::Refusal(fault) => Err(fault),
+        });
+        self.state = State::Replayed(result);
+    }
+
+    fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String> {
+        let bytes = match &self.state {
+            State::Answered(answer) => serde_json::to_vec(&Remembered::Answer(answer)),
+            State::Refused(fault) if is_final(fault) => {
+                serde_json::to_vec(&Remembered::<&A>::Refusal(copy(fault)))
+            }
+            _ => return Ok(None),
+        };
+        bytes.map(Some).map_err(|_| "an answer cannot be encoded".to_owned())
+    }
+
+    fn entry_id(&mut self, nth: usize, chance: &Chance) -> EntryId {
+        while self.entry_ids.len() <= nth {
+            self.entry_ids.push(EntryId::new(chance, self.warrant.now));
+        }
+        self.entry_ids[nth]
+    }
+
+    fn finish(self: Box<Self>) {
+        let Self { state, reply, running, .. } = *self;
+        let result = match state {
+            State::Answered(answer) => Ok(Done { answer, replayed: false }),
+            State::Replayed(Ok(answer)) => Ok(Done { answer, replayed: true }),
+            State::Refused(fault) | State::Denied(fault) | State::Replayed(Err(fault)) => {
+                Err(fault)
+            }
+            State::Open => Err(Fault::internal("a unit was finished without an answer")),
+        };
+        drop(running);
+        // A caller that has gone away does not read its answer.
+        let _ = reply.send(result);
+    }
+
+    fn weight(&self) -> usize {
+        WEIGHT_BYTES * (1 + self.hints.len())
+    }
+
+    fn abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+fn recall<A: DeserializeOwned>(earlier: &Earlier<'_>) -> Result<Remembered<A>, Fault> {
+    let Earlier { store, key, record } = earlier;
+    if record.get_str("fingerprint").ok() != Some(key.fingerprint.as_str()) {
+        return Err(Fault::of(Code::IdempotencyKeyReused));
+    }
+    let bytes = store.open_answer(&key.id, record.get_str("answer").unwrap_or_default())?;
+    serde_json::from_slice(&bytes).map_err(|_| Fault::internal("a stored answer cannot be read"))
+}
+
+/// Refusals that are an answer to the operation itself, and stay true when it is repeated.
+fn is_final(fault: &Fault) -> bool {
+    matches!(
+        fault.code().class(),
+        Class::InsufficientFunds | Class::NotFound | Class::Conflict | Class::Invalid
+    )
+}
+
+fn copy(fault: &Fault) -> Fault {
+    Fault::new(fault.code(), fault.detail().to_owned()).with_errors(fault.errors().to_vec())
+}
+
+/// The idempotency keys that are being worked on in this process.
+#[derive(Clone, Default)]
+pub(super) struct InProgress(Arc<Mutex<HashSet<String>>>);
+
+pub(super) struct Running {
+    all: InProgress,
+    id: String,
+}
+
+impl InProgress {
+    /// `None` when an operation with this key is running already.
+    pub fn enter(&self, id: &str) -> Option<Running> {
+        let entered = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        entered.then(|| Running { all: self.clone(), id: id.to_owned() })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}

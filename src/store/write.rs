@@ -1,0 +1,382 @@
+//! One transaction for a handful of units: load, apply, post, commit. The driver's session and
+//! every retry of a commit are in this file.
+//!
+//! An attempt either commits everything that was applied, or leaves no trace and says what went
+//! wrong; `lane` decides who is tried again. Nothing here cannot be repeated: ids and times were
+//! made before, only the nonces of sealing are fresh in each attempt.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bson::{Bson, Document, doc};
+use mongodb::ClientSession;
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
+use tokio::time::timeout_at;
+
+use super::batch::Batch;
+use super::client::Inner;
+use super::keys;
+use super::posting::{self, Posting};
+use super::record::{By, Locator};
+use super::trouble::{self, Trouble};
+use super::unit::{Earlier, Operation};
+use super::work::Work;
+use crate::audit::entry::Entry;
+use crate::crypto::envelope::DataKey;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::UserId;
+use crate::kernel::time::{self, DAY_MS};
+
+pub(super) const IDEMPOTENCY: &str = "idempotency";
+const IDEMPOTENCY_KEPT_MS: i64 = 7 * DAY_MS;
+/// How often units may ask for further records before they are taken for broken.
+const PASSES_MAX: usize = 8;
+const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) type Units = [Box<dyn Operation>];
+
+/// Applies `units` and commits. After `Ok` every unit holds its answer.
+pub(super) async fn attempt(
+    store: &Inner,
+    session: &mut ClientSession,
+    units: &mut Units,
+    deadline: Instant,
+) -> Result<(), Trouble> {
+    let deadline = tokio::time::Instant::from_std(deadline);
+    start(session).await?;
+    let prepared = match timeout_at(deadline, prepare(store, session, units)).await {
+        Ok(prepared) => prepared,
+        Err(_) => Err(Trouble::Transient("the database did not answer in time".to_owned())),
+    };
+    match prepared {
+        Ok(Prepared::Nothing) => {
+            abort(session).await;
+            Ok(())
+        }
+        Ok(Prepared::Written(proof)) => commit(store, session, &proof, deadline).await,
+        Err(trouble) => {
+            abort(session).await;
+            Err(trouble)
+        }
+    }
+}
+
+async fn start(session: &mut ClientSession) -> Result<(), Trouble> {
+    let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+    session
+        .start_transaction()
+        .read_concern(ReadConcern::snapshot())
+        .write_concern(majority)
+        .await
+        .map_err(|error| trouble::of(&error))
+}
+
+/// Best effort, and bounded: the server drops what is left open after its lifetime limit.
+async fn abort(session: &mut ClientSession) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), session.abort_transaction()).await;
+}
+
+enum Prepared {
+    Nothing,
+    /// A document whose presence proves that the transaction was committed.
+    Written(Proof),
+}
+
+struct Proof {
+    collection: &'static str,
+    id: Bson,
+}
+
+async fn prepare(
+    store: &Inner,
+    session: &mut ClientSession,
+    units: &mut Units,
+) -> Result<Prepared, Trouble> {
+    let mut batch = Batch::default();
+    let known = load_answers(store, session, units).await?;
+    load(store, session, &mut batch, wanted_first(units)).await?;
+    for pass in 0.. {
+        let missing = apply_all(store, &mut batch, units, &known);
+        if missing.is_empty() {
+            break;
+        }
+        if pass == PASSES_MAX {
+            units.iter_mut().filter(|unit| !unit.answered()).for_each(|unit| {
+                unit.refuse(Fault::internal("a unit asks for records without end"));
+            });
+            break;
+        }
+        load(store, session, &mut batch, missing).await?;
+    }
+    let keys = data_keys(store, session, &mut batch).await?;
+    let entries = entries(store, &batch, units, &keys)?;
+    post(store, session, &batch, entries, units).await
+}
+
+fn wanted_first(units: &Units) -> Vec<Locator> {
+    let mut wanted: Vec<Locator> = Vec::new();
+    for unit in units {
+        wanted.extend(unit.hints().iter().cloned());
+        let provisos = unit.warrant().provisos.iter();
+        wanted.extend(provisos.map(|p| Locator::id(p.collection, p.id.clone())));
+    }
+    wanted
+}
+
+/// Loads what the batch does not know yet: one query for each collection.
+async fn load(
+    store: &Inner,
+    session: &mut ClientSession,
+    batch: &mut Batch,
+    mut wanted: Vec<Locator>,
+) -> Result<(), Trouble> {
+    wanted.retain(|locator| !batch.knows(locator));
+    let mut by_collection: HashMap<&'static str, Vec<&Locator>> = HashMap::new();
+    for locator in &wanted {
+        let locators = by_collection.entry(locator.collection).or_default();
+        if !locators.contains(&locator) {
+            locators.push(locator);
+        }
+    }
+    let mut found = Vec::new();
+    for (collection, locators) in by_collection {
+        let documents = find(store, session, collection, filter(&locators)).await?;
+        found.extend(documents.into_iter().map(|document| (collection, document)));
+    }
+    batch.admit(&wanted, found);
+    Ok(())
+}
+
+fn filter(locators: &[&Locator]) -> Document {
+    let mut ids = Vec::new();
+    let mut others = Vec::new();
+    for locator in locators {
+        match &locator.by {
+            By::Id(id) => ids.push(id.clone()),
+            By::Fields(..) => others.push(locator.filter()),
+        }
+    }
+    let by_id = doc! { "_id": { "$in": ids.clone() } };
+    if others.is_empty() {
+        return by_id;
+    }
+    if !ids.is_empty() {
+        others.push(by_id);
+    }
+    doc! { "$or": others }
+}
+
+async fn find(
+    store: &Inner,
+    session: &mut ClientSession,
+    collection: &str,
+    filter: Document,
+) -> Result<Vec<Document>, Trouble> {
+    let collection = store.database.collection::<Document>(collection);
+    let mut cursor =
+        collection.find(filter).session(&mut *session).await.map_err(|e| trouble::of(&e))?;
+    let mut documents = Vec::new();
+    while let Some(document) = cursor.next(session).await {
+        documents.push(document.map_err(|error| trouble::of(&error))?);
+    }
+    Ok(documents)
+}
+
+/// Earlier answers to the idempotency keys of these units.
+async fn load_answers(
+    store: &Inner,
+    session: &mut ClientSession,
+    units: &Units,
+) -> Result<HashMap<String, Document>, Trouble> {
+    let ids: Vec<_> =
+        units.iter().filter_map(|u| u.warrant().idempotency.as_ref()).map(|i| &i.id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let answers = find(store, session, IDEMPOTENCY, doc! { "_id": { "$in": ids } }).await?;
+    let by_id = |answer: Document| Some((answer.get_str("_id").ok()?.to_owned(), answer));
+    Ok(answers.into_iter().filter_map(by_id).collect())
+}
+
+/// One pass over all units, in order, from the loaded state; returns what some of them miss.
+fn apply_all(
+    store: &Inner,
+    batch: &mut Batch,
+    units: &mut Units,
+    known: &HashMap<String, Document>,
+) -> Vec<Locator> {
+    batch.rewind();
+    let mut missing = Vec::new();
+    for (index, unit) in units.iter_mut().enumerate() {
+        unit.reset();
+        if let Some(fault) = broken_proviso(batch, unit.as_ref()) {
+            unit.deny(fault);
+            continue;
+        }
+        let key = unit.warrant().idempotency.clone();
+        if let Some(answer) = key.as_ref().and_then(|key| known.get(&key.id)) {
+            let key = key.as_ref().expect("the answer was looked up by it");
+            unit.replay(Earlier { store, key, record: answer });
+            continue;
+        }
+        let now = unit.warrant().now;
+        let mut work = Work::new(batch, now);
+        let answered = unit.apply(&mut work);
+        let asked_for = work.take_missing();
+        if !asked_for.is_empty() {
+            missing.extend(asked_for);
+        } else if answered {
+            match work.close() {
+                Ok(closed) => batch.merge(index, closed, now),
+                Err(roots) => missing.extend(roots),
+            }
+        }
+    }
+    missing
+}
+
+fn broken_proviso(batch: &Batch, unit: &dyn Operation) -> Option<Fault> {
+    unit.warrant().provisos.iter().find_map(|proviso| {
+        let document = batch.find(&Locator::id(proviso.collection, proviso.id.clone()));
+        (proviso.holds)(document).err()
+    })
+}
+
+/// The data keys of the users whose entries hold personal values: cached, in the batch (a user
+/// created here), or read now.
+async fn data_keys(
+    store: &Inner,
+    session: &mut ClientSession,
+    batch: &mut Batch,
+) -> Result<HashMap<UserId, DataKey>, Trouble> {
+    let users: Vec<UserId> = batch.entries().iter().filter_map(posting::needs_key).collect();
+    let mut keys = HashMap::new();
+    let mut unread = Vec::new();
+    for user in users {
+        if let Some(key) = store.cached_key(&user) {
+            keys.insert(user, key);
+        } else if !unread.contains(&user) {
+            unread.push(user);
+        }
+    }
+    let locator = |user: &UserId| Locator::id("user_keys", user.0.into());
+    load(store, session, batch, unread.iter().map(locator).collect()).await?;
+    for user in unread {
+        let loaded = batch.loaded(&locator(&user));
+        let Some(record) = batch.find(&locator(&user)).or(loaded) else { continue };
+        let key = keys::unwrap(record, &store.keyring).map_err(Trouble::Broken)?;
+        // A key that is created in this transaction is cached only once it is committed.
+        if loaded.is_some() {
+            store.cache_key(user, key.clone());
+        }
+        keys.insert(user, key);
+    }
+    Ok(keys)
+}
+
+fn entries(
+    store: &Inner,
+    batch: &Batch,
+    units: &mut Units,
+    keys: &HashMap<UserId, DataKey>,
+) -> Result<Vec<Document>, Trouble> {
+    let mut nth = vec![0; units.len()];
+    let mut entries = Vec::with_capacity(batch.entries().len());
+    for posted in batch.entries() {
+        let unit = &mut units[posted.unit];
+        let id = unit.entry_id(nth[posted.unit], &store.chance);
+        nth[posted.unit] += 1;
+        let entry = posting::entry(posted, id, unit.warrant(), keys, &store.chance);
+        entries.push(entry.map_err(Trouble::Rejected)?);
+    }
+    Ok(entries)
+}
+
+async fn post(
+    store: &Inner,
+    session: &mut ClientSession,
+    batch: &Batch,
+    entries: Vec<Document>,
+    units: &Units,
+) -> Result<Prepared, Trouble> {
+    let answers = answers(store, units)?;
+    let proof = match (entries.first(), answers.first()) {
+        (Some(entry), _) => proof(Entry::COLLECTION, entry),
+        (None, Some(answer)) => proof(IDEMPOTENCY, answer),
+        (None, None) => return Ok(Prepared::Nothing),
+    };
+    let mut postings = posting::records(batch);
+    postings.extend(posting::insert(Entry::COLLECTION, entries));
+    postings.extend(posting::insert(IDEMPOTENCY, answers));
+    for posting in postings {
+        run(store, session, posting).await?;
+    }
+    Ok(Prepared::Written(proof))
+}
+
+fn proof(collection: &'static str, document: &Document) -> Proof {
+    Proof { collection, id: document.get("_id").cloned().unwrap_or(Bson::Null) }
+}
+
+/// The answers that must be remembered, sealed.
+fn answers(store: &Inner, units: &Units) -> Result<Vec<Document>, Trouble> {
+    let mut answers = Vec::new();
+    for unit in units {
+        let warrant = unit.warrant();
+        let Some(key) = &warrant.idempotency else { continue };
+        let Some(answer) = unit.answer_to_remember().map_err(Trouble::Rejected)? else { continue };
+        answers.push(doc! {
+            "_id": &key.id,
+            "fingerprint": &key.fingerprint,
+            "answer": store.seal_answer(&key.id, &answer),
+            "created_at": warrant.now,
+            "expires_at": time::plus(warrant.now, IDEMPOTENCY_KEPT_MS),
+        });
+    }
+    Ok(answers)
+}
+
+async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {
+    let Posting { collection, command, count } = posting;
+    let reply = store.database.run_command(command).session(session).await;
+    let reply = reply.map_err(|error| trouble::of(&error))?;
+    if let Some(trouble) = trouble::of_write_errors(collection, &reply) {
+        return Err(trouble);
+    }
+    let n = reply.get_i32("n").map(i64::from).or_else(|_| reply.get_i64("n")).unwrap_or(0);
+    // A guard that missed: somebody changed the record after this transaction had read it.
+    if n == count { Ok(()) } else { Err(Trouble::Conflict) }
+}
+
+async fn commit(
+    store: &Inner,
+    session: &mut ClientSession,
+    proof: &Proof,
+    deadline: tokio::time::Instant,
+) -> Result<(), Trouble> {
+    loop {
+        let trouble = match timeout_at(deadline, session.commit_transaction()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => trouble::of_commit(&error),
+            Err(_) => return reconcile(store, proof).await,
+        };
+        if trouble != Trouble::InDoubt {
+            return Err(trouble);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return reconcile(store, proof).await;
+        }
+        tokio::time::sleep(COMMIT_RETRY_PAUSE).await;
+    }
+}
+
+/// The last resort for a commit in doubt: what a majority knows of it. Absence proves nothing, the
+/// commit may still arrive.
+async fn reconcile(store: &Inner, proof: &Proof) -> Result<(), Trouble> {
+    let collection = store.database.collection::<Document>(proof.collection);
+    let look = collection.find_one(doc! { "_id": &proof.id }).read_concern(ReadConcern::majority());
+    match tokio::time::timeout(Duration::from_millis(500), look.into_future()).await {
+        Ok(Ok(Some(_))) => Ok(()),
+        _ => Err(Trouble::InDoubt),
+    }
+}

@@ -1,0 +1,159 @@
+//! `/v1/audit/logs`: wire types and handlers.
+
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::{OpenApi, ToSchema};
+
+use super::actions::ReadTrail;
+use super::queries::{self, Filter};
+use crate::access::cursor::List;
+use crate::access::gate::Gate;
+use crate::audit::actor::Actor;
+use crate::audit::entry::{Entry, Outcome};
+use crate::http::answer::Answer;
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::query::Parameters;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::free;
+use crate::kernel::ids::{EntryId, NAME_RULE, Name};
+use crate::kernel::time::{parse_rfc3339, rfc3339};
+use crate::store::Store;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/v1/audit/logs").route(web::get().to(list)))
+        .service(web::resource("/v1/audit/logs/{entry}").route(web::get().to(one)));
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(list, one))]
+pub struct Paper;
+
+/// One line of the trail. Personal values are `[masked]` unless the operator may see them.
+#[derive(Serialize, ToSchema)]
+struct EntryView {
+    id: String,
+    user_id: Option<String>,
+    app_id: Option<String>,
+    action: String,
+    module: String,
+    /// Dotted path → `{old, new}`; a side that was not there is left out.
+    #[schema(value_type = Object)]
+    changes: Map<String, Value>,
+    timestamp: String,
+    ip_address: Option<String>,
+    subject: String,
+    /// Gapless for each subject, from 1.
+    seq: i64,
+    #[schema(value_type = Object)]
+    actor: Actor,
+    connection_id: Option<String>,
+    request_id: Option<String>,
+    /// The app that told the person's address; `null` where it is the peer's.
+    asserted_by: Option<String>,
+    reference: Option<String>,
+    #[schema(value_type = String)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize, ToSchema)]
+struct EntryPage {
+    items: Vec<EntryView>,
+    next_cursor: Option<String>,
+}
+
+#[utoipa::path(get, path = "/v1/audit/logs", tag = "auditors",
+    params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
+        ("actor" = Option<String>, Query, description = "Id of the app, user or operator"),
+        ("action" = Option<String>, Query), ("module" = Option<String>, Query),
+        ("path" = Option<String>, Query, description = "This path or one below it"),
+        ("ip" = Option<String>, Query), ("outcome" = Option<String>, Query),
+        ("from" = Option<String>, Query, description = "RFC 3339, included"),
+        ("to" = Option<String>, Query, description = "RFC 3339, not included"),
+        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = EntryPage)))]
+async fn list(
+    call: Call<ReadTrail>,
+    store: Data<Store>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
+    let filter = filter(&call.query)?;
+    let list =
+        List { scope: call.grant.scope(), route: "/v1/audit/logs", filter: call.query.filter() };
+    let after = call.query.cursor().map(|cursor| gate.open_cursor(&list, cursor)).transpose()?;
+    let page = queries::list(&call.grant, &store, &filter, call.query.limit()?, after).await?;
+    let next_cursor = page.next.map(|next| gate.seal_cursor(&list, &next)).transpose()?;
+    Ok(Answer::ok(&EntryPage { items: page.items.iter().map(view).collect(), next_cursor })?)
+}
+
+#[utoipa::path(get, path = "/v1/audit/logs/{entry}", tag = "auditors",
+    params(("entry" = String, Path)), responses((status = 200, body = EntryView)))]
+async fn one(
+    call: Call<ReadTrail>,
+    store: Data<Store>,
+    path: Path<String>,
+) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let id: EntryId = path.parse().map_err(|_| Fault::of(Code::NotFound))?;
+    let entry = queries::one(&call.grant, &store, id).await?;
+    Ok(Answer::ok(&view(&entry))?)
+}
+
+const WORD: &str = "1 to 128 characters of a-z, 0-9, _, . and -";
+
+fn filter(query: &Parameters) -> Result<Filter, Fault> {
+    query.only(&[
+        "user_id", "app_id", "actor", "action", "module", "path", "ip", "outcome", "from", "to",
+        "limit", "cursor",
+    ])?;
+    let time = "an RFC 3339 time, such as 2026-11-22T00:00:00Z";
+    let id = "24 hexadecimal digits";
+    Ok(Filter {
+        user_id: query.parsed("user_id", id, |text| text.parse().ok())?,
+        app_id: query.parsed("app_id", NAME_RULE, Name::parse)?,
+        actor: query.parsed("actor", WORD, word)?,
+        action: query.parsed("action", WORD, word)?,
+        module: query.parsed("module", WORD, word)?,
+        path: query.parsed("path", WORD, word)?,
+        ip: query.parsed("ip", "an IP address, or a prefix as it is stored", address)?,
+        outcome: query.parsed("outcome", "`done` or `refused`", |text| {
+            ["done", "refused"].into_iter().find(|outcome| *outcome == text)
+        })?,
+        from: query.parsed("from", time, parse_rfc3339)?,
+        to: query.parsed("to", time, parse_rfc3339)?,
+    })
+}
+
+fn word(text: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    ((1..=128).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+}
+
+fn address(text: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
+    ((2..=64).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+}
+
+fn view(entry: &Entry) -> EntryView {
+    let changes = entry.changes.iter().map(|(path, sides)| (path.clone(), free::to_json(sides)));
+    EntryView {
+        id: entry.id.to_string(),
+        user_id: entry.user_id.map(|id| id.to_string()),
+        app_id: entry.app_id.as_ref().map(Name::to_string),
+        action: entry.action.clone(),
+        module: entry.module.clone(),
+        changes: changes.collect(),
+        timestamp: rfc3339(entry.timestamp),
+        ip_address: entry.ip_address.clone(),
+        subject: entry.subject.clone(),
+        seq: entry.seq,
+        actor: entry.actor.clone(),
+        connection_id: entry.connection_id.map(|id| id.to_string()),
+        request_id: entry.request_id.clone(),
+        asserted_by: entry.asserted_by.as_ref().map(Name::to_string),
+        reference: entry.reference.clone(),
+        outcome: entry.outcome,
+    }
+}

@@ -1,0 +1,140 @@
+//! Pages of the trail, newest first, at the same cost at any depth.
+
+use std::collections::HashMap;
+
+use bson::{Bson, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::actions::ReadTrail;
+use crate::access::grant::Granted;
+use crate::audit::entry::Entry;
+use crate::audit::seal;
+use crate::crypto::envelope::DataKey;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::{AppId, EntryId, UserId};
+use crate::kernel::page::{Limit, Page};
+use crate::kernel::time::Timestamp;
+use crate::store::{Query, Store};
+
+#[derive(Default)]
+pub struct Filter {
+    pub user_id: Option<UserId>,
+    pub app_id: Option<AppId>,
+    pub actor: Option<String>,
+    pub action: Option<String>,
+    pub module: Option<String>,
+    /// This path, or one below it.
+    pub path: Option<String>,
+    pub ip: Option<String>,
+    pub outcome: Option<&'static str>,
+    /// From this moment on.
+    pub from: Option<Timestamp>,
+    /// Before this moment.
+    pub to: Option<Timestamp>,
+}
+
+/// Where a page ends: the next one starts below it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Position {
+    millis: i64,
+    id: EntryId,
+}
+
+/// What stands where an operator may not see a personal value.
+pub const MASK: &str = "[masked]";
+
+pub async fn list(
+    grant: &Granted<ReadTrail>,
+    store: &Store,
+    filter: &Filter,
+    limit: Limit,
+    after: Option<Position>,
+) -> Result<Page<Entry, Position>, Fault> {
+    let query = Query::of(Entry::COLLECTION, condition(filter, after))
+        .sort(doc! { "timestamp": -1, "_id": -1 })
+        .limit(limit.rows() + 1);
+    let rows = store.list(&grant.pass(), query).await?;
+    let position =
+        |entry: &Entry| Position { millis: entry.timestamp.timestamp_millis(), id: entry.id };
+    let page = Page::cut(rows, limit, position);
+    Ok(Page { items: opened(grant, store, page.items).await?, next: page.next })
+}
+
+pub async fn one(grant: &Granted<ReadTrail>, store: &Store, id: EntryId) -> Result<Entry, Fault> {
+    let query = Query::of(Entry::COLLECTION, doc! { "_id": id.0 }).limit(1);
+    let entry = store.list(&grant.pass(), query).await?;
+    opened(grant, store, entry).await?.pop().ok_or_else(|| Fault::of(Code::NotFound))
+}
+
+fn condition(filter: &Filter, after: Option<Position>) -> Document {
+    let mut condition = Document::new();
+    let mut equal = |field: &str, value: Option<Bson>| {
+        if let Some(value) = value {
+            condition.insert(field, doc! { "$eq": value });
+        }
+    };
+    equal("user_id", filter.user_id.map(|id| id.0.into()));
+    equal("app_id", filter.app_id.as_ref().map(|id| id.as_str().into()));
+    equal("actor.id", filter.actor.clone().map(Bson::from));
+    equal("action", filter.action.clone().map(Bson::from));
+    equal("module", filter.module.clone().map(Bson::from));
+    equal("ip_address", filter.ip.clone().map(Bson::from));
+    equal("outcome", filter.outcome.map(Bson::from));
+    let mut and: Vec<Document> = Vec::new();
+    if let Some(path) = &filter.path {
+        // "/" is the character after ".": everything that starts with the path and a dot.
+        let below =
+            doc! { "$elemMatch": { "$gte": format!("{path}."), "$lt": format!("{path}/") } };
+        and.push(doc! { "$or": [{ "paths": path }, { "paths": below }] });
+    }
+    let mut time = Document::new();
+    if let Some(from) = filter.from {
+        time.insert("$gte", from);
+    }
+    if let Some(to) = filter.to {
+        time.insert("$lt", to);
+    }
+    if !time.is_empty() {
+        and.push(doc! { "timestamp": time });
+    }
+    if let Some(Position { millis, id }) = after {
+        let at = Timestamp::from_millis(millis);
+        and.push(doc! { "timestamp": { "$lte": at } });
+        and.push(doc! { "$or": [{ "timestamp": { "$lt": at } }, { "_id": { "$lt": id.0 } }] });
+    }
+    if !and.is_empty() {
+        condition.insert("$and", and);
+    }
+    condition
+}
+
+/// Opens or masks the personal values, as the operator may.
+async fn opened(
+    grant: &Granted<ReadTrail>,
+    store: &Store,
+    mut entries: Vec<Entry>,
+) -> Result<Vec<Entry>, Fault> {
+    let mut users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
+    users.sort_unstable();
+    users.dedup();
+    let keys = match grant.target().sees_personal_values {
+        true => store.data_keys(&grant.pass(), &users).await?,
+        false => HashMap::new(),
+    };
+    for entry in &mut entries {
+        let key = entry.user_id.and_then(|id| keys.get(&id));
+        open(entry, key);
+    }
+    Ok(entries)
+}
+
+fn open(entry: &mut Entry, key: Option<&DataKey>) {
+    let id = entry.id;
+    for (path, sides) in entry.changes.iter_mut() {
+        let Some(sides) = sides.as_document_mut() else { continue };
+        for (side, value) in sides.iter_mut().filter(|(_, value)| seal::is_sealed(value)) {
+            let opened = key.and_then(|key| seal::open(value, key, id, path, side));
+            *value = opened.unwrap_or_else(|| MASK.into());
+        }
+    }
+}

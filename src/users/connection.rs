@@ -1,0 +1,178 @@
+//! `user_apps`: the tie between one user and one app, with what the app keeps of the person.
+
+use bson::Document;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::actor::Subject;
+use crate::audit::seal::Sensitivity;
+use crate::kernel::ids::{AppId, ConnectionId, UserId};
+use crate::kernel::time::Timestamp;
+use crate::store::{Key, Kind, Record, Root};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    #[serde(rename = "_id")]
+    pub id: ConnectionId,
+    pub user_id: UserId,
+    pub app_id: AppId,
+    pub app_name: String,
+    pub app_version: Option<String>,
+    pub app_username: Option<String>,
+    pub app_display_name: Option<String>,
+    pub app_profile: AppProfile,
+    pub connection_status: ConnectionStatus,
+    pub permissions: Vec<String>,
+    pub roles: Vec<String>,
+    /// Ciphertext of the connection key, to reveal it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// What the key is recognised by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_mac: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_hint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_created_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_last_used_at: Option<Timestamp>,
+    pub sync_frequency: SyncFrequency,
+    pub connected_at: Timestamp,
+    #[serde(default)]
+    pub last_sync: Option<Timestamp>,
+    pub sync_settings: SyncSettings,
+    pub rate_limits: RateLimits,
+    /// Since when the app has let go; the data is kept for 30 days from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_at: Option<Timestamp>,
+}
+
+/// A new key as it is stored: nothing of it can be used without the keyring.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    pub sealed: String,
+    pub id: String,
+    pub mac: String,
+    pub hint: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionStatus {
+    Active,
+    /// The app let go.
+    Inactive,
+    Suspended,
+    /// The person cut it.
+    Revoked,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AppProfile {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Document>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_fields: Option<Document>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncFrequency {
+    #[default]
+    Realtime,
+    Batch,
+    Manual,
+}
+
+impl SyncFrequency {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Realtime => "realtime",
+            Self::Batch => "batch",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncSettings {
+    pub wallet_updates: bool,
+    pub profile_updates: bool,
+    pub transaction_history: bool,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self { wallet_updates: true, profile_updates: true, transaction_history: true }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimits {
+    pub requests_per_minute: i64,
+    pub requests_per_hour: i64,
+}
+
+/// The source document's sample.
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { requests_per_minute: 100, requests_per_hour: 1000 }
+    }
+}
+
+const BY_TIE: &[&str] = &["user_id", "app_id"];
+
+impl Record for Connection {
+    const KIND: &'static Kind = &Kind {
+        collection: "user_apps",
+        root: Root::Of { collection: "users", field: "user_id" },
+        subject: |tie| tie.get_object_id("user_id").ok().map(|id| Subject::User(UserId(id))),
+        place: |tie| tie.get_str("app_id").ok().map(|app| format!("apps.{app}")),
+        sensitivity: |path| match path {
+            "api_key" | "key_mac" => Sensitivity::Secret,
+            "app_username" | "app_display_name" => Sensitivity::Personal,
+            _ if path == "app_profile" || path.starts_with("app_profile.") => Sensitivity::Personal,
+            _ => Sensitivity::Plain,
+        },
+        volatile: |path| matches!(path, "key_last_used_at" | "last_sync"),
+        alternates: &[BY_TIE],
+    };
+
+    fn key(&self) -> Key<Self> {
+        Self::by_id(self.id)
+    }
+}
+
+impl Connection {
+    pub fn by_id(id: ConnectionId) -> Key<Self> {
+        Key::id(id.0)
+    }
+
+    /// The key in use from now on; the one before is no longer recognised.
+    pub fn set_key(&mut self, key: StoredKey, now: Timestamp) {
+        self.api_key = Some(key.sealed);
+        self.key_id = Some(key.id);
+        self.key_mac = Some(key.mac);
+        self.key_hint = Some(key.hint);
+        self.key_created_at = Some(now);
+        self.key_last_used_at = None;
+    }
+
+    pub fn drop_key(&mut self) {
+        self.api_key = None;
+        self.key_id = None;
+        self.key_mac = None;
+        self.key_hint = None;
+        self.key_created_at = None;
+        self.key_last_used_at = None;
+    }
+
+    pub fn between(user: UserId, app: &AppId) -> Key<Self> {
+        Key::fields(BY_TIE, vec![user.0.into(), app.as_str().into()])
+    }
+}
