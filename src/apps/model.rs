@@ -116,13 +116,10 @@ impl Record for App {
         root: Root::Own,
         subject: |app| app.get_str("_id").ok().and_then(Name::parse).map(Subject::App),
         place: |_| Some(String::new()),
-        // A key's path is `keys.<id>`, and it changes as a whole or below it.
-        sensitivity: |path| match path.strip_prefix("keys") {
-            None => Sensitivity::Plain,
-            Some(rest) => match rest.rsplit('.').next().unwrap_or_default() {
-                "revoked_at" | "expires_at" => Sensitivity::Plain,
-                _ => Sensitivity::Secret,
-            },
+        // `keys.<id>.mac`, or `keys.mac` where the array changes as a whole.
+        sensitivity: |path| match path.rsplit('.').next() {
+            Some("mac" | "sealed") if path.starts_with("keys.") => Sensitivity::Secret,
+            _ => Sensitivity::Plain,
         },
         volatile: |path| path.starts_with("keys.") && path.ends_with(".last_used_at"),
         alternates: &[],

@@ -64,6 +64,28 @@ fn seal_value(
     Ok(Bson::String(key.seal_value(chance, &entry.0, label, &plain)))
 }
 
+/// The value without the secrets inside it: a secret may stand below the path that changed, in an
+/// array that changed as a whole.
+pub fn redact(path: &str, value: Bson, sensitivity: fn(&str) -> Sensitivity) -> Bson {
+    match value {
+        Bson::Document(fields) => {
+            let field = |(name, value): (String, Bson)| {
+                let path = format!("{path}.{name}");
+                let value = match sensitivity(&path) {
+                    Sensitivity::Secret if value != Bson::Null => SECRET_MARK.into(),
+                    _ => redact(&path, value, sensitivity),
+                };
+                (name, value)
+            };
+            Bson::Document(fields.into_iter().map(field).collect())
+        }
+        Bson::Array(elements) => {
+            Bson::Array(elements.into_iter().map(|element| redact(path, element, sensitivity)).collect())
+        }
+        other => other,
+    }
+}
+
 /// Whether a stored value is a sealed one.
 pub fn is_sealed(value: &Bson) -> bool {
     value.as_str().is_some_and(|text| text.starts_with("s1."))

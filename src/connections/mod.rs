@@ -23,5 +23,5 @@ pub use actions::{FindUsers, LetGo, ReadUser, RegisterUser, UpdateUser, WRITING}
 pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
 pub use commands::{Desk, let_go, update_user};
 pub use http::{Paper, routes};
-pub use registration::{Outcome, Person, register};
+pub use registration::{Outcome, Person, Registration, register};
 pub use wire::{RegisterBody, person};

@@ -9,7 +9,7 @@ use super::record::{Kind, Locator, REVISED_AT, REVISION, Root};
 use super::work::{Closed, Overlaid};
 use crate::audit::actor::Subject;
 use crate::audit::change::{self, Change};
-use crate::audit::seal::Classified;
+use crate::audit::seal::{self, Classified};
 use crate::kernel::time::Timestamp;
 
 #[derive(Default)]
@@ -191,8 +191,10 @@ fn classified(
     let place = (kind.place)(owner)?;
     let classify = |change: Change| {
         let sensitivity = (kind.sensitivity)(&change.path);
+        let redacted = |value: Bson| seal::redact(&change.path, value, kind.sensitivity);
+        let (old, new) = (change.old.map(redacted), change.new.map(redacted));
         let path = if place.is_empty() { change.path } else { format!("{place}.{}", change.path) };
-        Classified { change: Change { path, ..change }, sensitivity }
+        Classified { change: Change { path, old, new }, sensitivity }
     };
     Some(((kind.subject)(owner)?, changes.into_iter().map(classify).collect()))
 }
