@@ -8,6 +8,7 @@ use super::gate::Gate;
 use crate::audit::warrant::Idempotency;
 use crate::crypto::envelope::Context;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::text::hex;
 
 /// What a cursor belongs to: it opens for the same caller, list and filter only.
 pub struct List<'a> {
@@ -33,7 +34,7 @@ impl Gate {
         position: &P,
     ) -> Result<String, Fault> {
         let position = serde_json::to_vec(position).map_err(|_| Fault::internal("a position"))?;
-        Ok(self.keyring().seal(self.chance(), &context(list, &self.binding(list)), &position))
+        Ok(self.keyring().seal(self.chance(), &context(list, &binding(list)), &position))
     }
 
     pub fn open_cursor<P: DeserializeOwned>(
@@ -42,12 +43,8 @@ impl Gate {
         cursor: &str,
     ) -> Result<P, Fault> {
         let stale = || Fault::of(Code::InvalidCursor);
-        let opened = self.keyring().open(&context(list, &self.binding(list)), cursor);
+        let opened = self.keyring().open(&context(list, &binding(list)), cursor);
         serde_json::from_slice(&opened.map_err(|_| stale())?).map_err(|_| stale())
-    }
-
-    fn binding(&self, list: &List<'_>) -> String {
-        format!("{}|{}", list.scope, list.filter)
     }
 
     pub fn idempotency(&self, request: &Repetition<'_>) -> Idempotency {
@@ -63,10 +60,6 @@ fn context<'a>(list: &List<'_>, binding: &'a str) -> Context<'a> {
     Context { collection: "cursor", id: binding, field: list.route }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
+fn binding(list: &List<'_>) -> String {
+    format!("{}|{}", list.scope, list.filter)
 }

@@ -9,6 +9,7 @@ use bson::{Document, doc};
 
 use super::action::{Action, Mutating};
 use super::grant::{Caller, Granted, OnApp, OnItself, OnPlatform, OnUser};
+use super::key;
 use super::last_used::{LastUsed, Used};
 use super::permission::Permission;
 use super::principal::{Context, Head, Repeatable};
@@ -29,16 +30,6 @@ pub struct Gate {
     ip_detail: IpDetail,
     last_used: Arc<LastUsed>,
 }
-
-/// How a key's MAC is made: over its kind, its id and its secret.
-pub fn key_mac(keyring: &Keyring, key: &ApiKey) -> String {
-    keyring.mac(
-        KEY_PURPOSE,
-        &[key.kind().tag().as_bytes(), key.id().as_bytes(), key.secret().expose().as_bytes()],
-    )
-}
-
-const KEY_PURPOSE: &str = "api_key";
 
 pub(super) fn pass(context: &Context) -> Pass {
     Pass::issue(context.deadline)
@@ -131,10 +122,7 @@ impl Gate {
     }
 
     fn proves(&self, key: &ApiKey, holder: &Document, field: &str) -> bool {
-        let parts =
-            [key.kind().tag().as_bytes(), key.id().as_bytes(), key.secret().expose().as_bytes()];
-        let stored = holder.get_str(field).unwrap_or_default();
-        self.keyring.verify_mac(KEY_PURPOSE, &parts, stored)
+        key::proves(&self.keyring, key, holder.get_str(field).unwrap_or_default())
     }
 
     async fn one(
@@ -283,9 +271,10 @@ fn caller_of_user(target: &OnUser, key: &ApiKey, needs: Permission, head: &Head)
         holds: Arc::new(move |app| app.map_or(Ok(()), |app| rule::permission(needs, app, app))),
     };
     let app = app_proviso(&target.app, (!by_connection).then_some(key), head);
-    let scope = match by_connection {
-        true => format!("connection:{}", target.connection),
-        false => format!("app:{}", target.app),
+    let scope = if by_connection {
+        format!("connection:{}", target.connection)
+    } else {
+        format!("app:{}", target.app)
     };
     of_app(&target.app, Some(target.connection), vec![app, ceiling, connection, user], scope)
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::action::{Action, Mutating};
 use super::principal::{Context, Repeatable};
 use crate::audit::actor::Actor;
-use crate::audit::warrant::{Idempotency, Pass, Proviso, Warrant};
+use crate::audit::warrant::{Pass, Proviso, Warrant};
 use crate::kernel::ids::{AppId, ConnectionId, Name, OperatorId, UserId};
 use crate::kernel::time::Timestamp;
 
@@ -120,7 +120,7 @@ impl<A: Mutating> Granted<A> {
 
     /// The same grant for a request that may be repeated under an Idempotency-Key.
     #[must_use]
-    pub fn repeatable(self, idempotency: Option<Idempotency>) -> Self {
-        Self { repeatable: Repeatable(idempotency), ..self }
+    pub fn repeatable(self, repeatable: Repeatable) -> Self {
+        Self { repeatable, ..self }
     }
 }

@@ -27,9 +27,9 @@ const KEPT: usize = 100_000;
 
 impl LastUsed {
     pub fn note(&self, used: Used, now: Timestamp) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.len() < KEPT || uses.contains_key(&used) {
-            uses.insert(used, now);
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.len() < KEPT || noted.contains_key(&used) {
+            noted.insert(used, now);
         }
     }
 

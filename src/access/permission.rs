@@ -13,6 +13,8 @@ pub enum Permission {
     Admin,
     /// An operator with the role `auditor` or `admin`.
     Audit,
+    /// Purser itself, by its command line or one of its jobs.
+    Itself,
 }
 
 pub const READ: &str = "read";
@@ -26,6 +28,7 @@ impl Permission {
             Self::App => "an app key",
             Self::Admin => "an operator key with the role admin",
             Self::Audit => "an operator key with the role auditor or admin",
+            Self::Itself => "Purser itself",
         }
     }
 }

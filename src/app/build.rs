@@ -22,6 +22,7 @@ use crate::http::boundary::boundary;
 use crate::http::call::Door;
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::Fault;
+use crate::kernel::text::hex;
 use crate::kernel::time::Clock;
 use crate::modules;
 use crate::store::{Parts, Store};
@@ -81,10 +82,8 @@ impl Purser {
         let mut done: Vec<String> = plan.lines().map(str::to_owned).collect();
         self.store.migrate(plan, self.clock.now()).await?;
         for module in modules::ALL {
-            let grant = self
-                .gate
-                .itself::<modules::registry::RegisterModule>(job("migrate"), self.context());
-            let registered = modules::registry::register(&grant, &self.store, *module).await;
+            let grant = self.gate.itself::<modules::RegisterModule>(job("migrate"), self.context());
+            let registered = modules::register(&grant, &self.store, *module).await;
             if registered.map_err(|fault| fault.to_string())? {
                 done.push(format!("register module {}", module.name()));
             }
@@ -95,10 +94,9 @@ impl Purser {
     /// For work that no request has asked for.
     pub fn context(&self) -> Context {
         let random: [u8; 10] = self.chance.bytes();
-        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         Context {
             now: self.clock.now(),
-            request_id: format!("job_{digits}"),
+            request_id: format!("job_{}", hex(&random)),
             deadline: Instant::now() + Duration::from_millis(self.config.server.request_timeout_ms),
         }
     }

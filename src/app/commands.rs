@@ -85,7 +85,10 @@ pub fn run() -> ExitCode {
 
 fn execute(line: CommandLine) -> Result<(), String> {
     let config = Config::load(line.config.as_deref(), config::environment());
-    let config = config.map_err(|error| error.to_string())?;
+    let mut config = config.map_err(|error| error.to_string())?;
+    if matches!(line.command, Command::Bench(_)) {
+        config.store.database.push_str("_bench");
+    }
     let runtime = build::runtime(&config)?;
     let purser = Purser::assemble(config, &runtime, Clock::system(), Chance::from_os()?)?;
     let done = match line.command {
@@ -95,7 +98,7 @@ fn execute(line: CommandLine) -> Result<(), String> {
         Command::Operators(command) => {
             with_database(&runtime, &purser, operators(&purser, command))
         }
-        Command::Bench(bench) => with_database(&runtime, &purser, bench::run(&purser, bench)),
+        Command::Bench(bench) => runtime.block_on(bench::run(&purser, bench)),
     };
     runtime.block_on(purser.store.drain());
     done
@@ -129,7 +132,9 @@ async fn migrate(purser: &Purser, plan: bool) -> Result<(), String> {
         return Ok(());
     }
     let done = purser.migrate().await?;
-    done.iter().for_each(|line| println!("{line}"));
+    for line in &done {
+        println!("{line}");
+    }
     println!("the database is up to date");
     Ok(())
 }

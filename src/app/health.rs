@@ -6,30 +6,42 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
 use super::papers;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::store::Store;
 
-#[derive(Serialize)]
+#[derive(OpenApi)]
+#[openapi(paths(healthz, readyz, openapi))]
+pub struct Paper;
+
+#[derive(Serialize, ToSchema)]
 struct Status {
     status: &'static str,
 }
 
-const PING: Duration = Duration::from_millis(1000);
+const PING: Duration = Duration::from_secs(1);
 
 /// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "anybody", security(()),
+    responses((status = 200, body = Status)))]
 pub async fn healthz() -> Result<Answer, Problem> {
     Ok(Answer::ok(&Status { status: "ok" })?)
 }
 
 /// The process can serve: the database answers.
+#[utoipa::path(get, path = "/readyz", tag = "anybody", security(()),
+    responses((status = 200, body = Status)))]
 pub async fn readyz(store: Data<Store>) -> Result<Answer, Problem> {
     store.ping(PING).await?;
     Ok(Answer::ok(&Status { status: "ready" })?)
 }
 
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "anybody", security(()),
+    responses((status = 200, body = Object)))]
 pub async fn openapi() -> HttpResponse {
     let document = papers::openapi();
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(document)

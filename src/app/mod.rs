@@ -1,8 +1,8 @@
 //! The composition root: what is made once and handed down, and the command line.
 //!
 //! [`build`] puts a Purser together from a configuration, a clock and a chance; `main` and the tests
-//! share it. [`routes`] is one page that mounts every slice. [`workers`] is what runs beside the
-//! requests. [`commands`] is the command line.
+//! share it. `routes` is one page that mounts every slice. `workers` is what runs beside the
+//! requests. `commands` is the command line.
 
 pub mod bench;
 pub mod build;

@@ -1,24 +1,34 @@
 //! The papers that are made from the code, so that they cannot disagree with it.
 
+use std::fmt::Write as _;
+
 use utoipa::OpenApi;
+use utoipa::openapi::OpenApiBuilder;
+use utoipa::openapi::info::{InfoBuilder, License};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use super::health;
 use crate::access::action::Described;
 use crate::{apps, connections, http, modules, trail};
 
+const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
+    `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
+
 /// `/openapi.json`.
 pub fn openapi() -> String {
-    let mut document = utoipa::openapi::OpenApiBuilder::new().build();
-    document.info.title = "Purser".to_owned();
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    document.info.description = Some(
-        "One record per person for all the apps of a company. Send the key as \
-         `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`."
-            .to_owned(),
-    );
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    let info = InfoBuilder::new()
+        .title("Purser")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(license));
+    let mut document = OpenApiBuilder::new().info(info.build()).build();
     document.merge(connections::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(trail::Paper::openapi());
+    document.merge(health::Paper::openapi());
+    http::openapi::describe_problems(&mut document);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(bearer));
@@ -31,8 +41,7 @@ pub fn openapi() -> String {
 /// Every action that writes, and so can stand in the trail.
 pub fn actions() -> Vec<Described> {
     let mut actions: Vec<_> =
-        [connections::WRITING, apps::WRITING, apps::OPERATOR_WRITING, modules::registry::WRITING]
-            .concat();
+        [connections::WRITING, apps::WRITING, apps::OPERATOR_WRITING, modules::WRITING].concat();
     actions.sort_by_key(|action| action.name);
     actions
 }
@@ -44,7 +53,8 @@ pub fn actions_paper() -> String {
          `GET /v1/audit/logs`).\n\n| action | module | needs | what happened |\n|---|---|---|---|\n",
     );
     for Described { name, module, needs, what } in actions() {
-        text += &format!("| `{name}` | {module} | {} | {what} |\n", needs.describe());
+        writeln!(text, "| `{name}` | {module} | {} | {what} |", needs.describe())
+            .expect("writing to a String cannot fail");
     }
     text
 }

@@ -18,7 +18,7 @@ use crate::apps::{self, NewOperator, OperatorRole};
 use crate::connections::{self, Outcome};
 use crate::http::json;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::ids::AppId;
+use crate::kernel::ids::{AppId, UserId};
 
 #[derive(Args)]
 pub struct Options {
@@ -65,13 +65,11 @@ pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
     variables.insert("PURSER_URL".to_owned(), options.url.clone());
     let uri = purser.config.store.uri.expose().clone();
     variables.insert("MONGODB_URI".to_owned(), uri);
-    match &options.env_file {
-        Some(file) => write(file, &variables),
-        None => {
-            print!("{}", lines(&variables));
-            Ok(())
-        }
+    if let Some(file) = &options.env_file {
+        return write(file, &variables);
     }
+    print!("{}", lines(&variables));
+    Ok(())
 }
 
 /// Everything of `seed/`, with its keys in `variables`.
@@ -156,24 +154,13 @@ async fn seed_person(
         let key = keys.get(&app).map(String::as_str);
         let outcome = register(purser, key, body.clone()).await?;
         let Some([id_variable, key_variable]) = names.take() else { continue };
+        let known = variables.get(&key_variable).cloned();
         let (user_id, key) = match outcome {
             Outcome::Connected { user_id, key, .. } => (user_id, key),
-            Outcome::Known { user_id, .. } => {
-                let id = user_id.to_string();
-                let known = variables.get(&key_variable).cloned();
-                let works = admitted::<connections::ReadUser>(purser, known.as_deref(), Some(&id));
-                match (works.await?, known) {
-                    (Some(_), Some(known)) => (user_id, known),
-                    // Its key is lost: the app lets go and connects anew.
-                    _ => {
-                        let grant = admitted::<connections::LetGo>(purser, key, Some(&id)).await?;
-                        let grant =
-                            grant.ok_or_else(|| Fault::internal("the demo app has no key"))?;
-                        connections::let_go(&grant, &purser.desk).await?;
-                        connected(register(purser, key, body).await?)?
-                    }
-                }
-            }
+            Outcome::Known { user_id, .. } => match still_working(purser, known, user_id).await? {
+                Some(known) => (user_id, known),
+                None => connected(connect_anew(purser, key, user_id, body).await?)?,
+            },
             Outcome::Waiting { .. } => return Err(Fault::internal("a seeded person waits")),
         };
         variables.insert(id_variable, user_id.to_string());
@@ -182,7 +169,31 @@ async fn seed_person(
     Ok(())
 }
 
-fn connected(outcome: Outcome) -> Result<(crate::kernel::ids::UserId, String), Fault> {
+async fn still_working(
+    purser: &Purser,
+    key: Option<String>,
+    user_id: UserId,
+) -> Result<Option<String>, Fault> {
+    let id = user_id.to_string();
+    let works = admitted::<connections::ReadUser>(purser, key.as_deref(), Some(&id)).await?;
+    Ok(key.filter(|_| works.is_some()))
+}
+
+/// The connection's key is lost: the app lets go and connects anew.
+async fn connect_anew(
+    purser: &Purser,
+    key: Option<&str>,
+    user_id: UserId,
+    body: Value,
+) -> Result<Outcome, Fault> {
+    let id = user_id.to_string();
+    let grant = admitted::<connections::LetGo>(purser, key, Some(&id)).await?;
+    let grant = grant.ok_or_else(|| Fault::internal("the demo app has no key"))?;
+    connections::let_go(&grant, &purser.desk).await?;
+    register(purser, key, body).await
+}
+
+fn connected(outcome: Outcome) -> Result<(UserId, String), Fault> {
     match outcome {
         Outcome::Connected { user_id, key, .. } => Ok((user_id, key)),
         _ => Err(Fault::internal("a connection was not taken up again")),

@@ -22,9 +22,10 @@ pub async fn run(purser: Purser) {
         ticks.tick().await;
         beats = beats.wrapping_add(1);
         let beaten = purser.store.beat().await;
-        let flushed = match beats.is_multiple_of(BEATS_PER_FLUSH) {
-            true => flush_last_used(&purser).await,
-            false => Ok(()),
+        let flushed = if beats.is_multiple_of(BEATS_PER_FLUSH) {
+            flush_last_used(&purser).await
+        } else {
+            Ok(())
         };
         if let Err(fault) = beaten.and(flushed) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a worker failed");

@@ -3,16 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::actions::{ChangeApp, IssueAppKey, RegisterApp, RevokeAppKey};
-use super::model::{App, AppKey, AppStatus, Issuance, KEYS_MAX, Role, Trust, seal_key};
+use super::model::{App, AppKey, AppStatus, Issuance, KEYS_MAX, Role, Trust};
 use crate::access::grant::Granted;
+use crate::access::key::StoredKey;
+use crate::access::limits::RateLimits;
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::http::call::Preconditions;
+use crate::http::json::Patch;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::AppId;
 use crate::kernel::secret::Secret;
 use crate::kernel::time::Timestamp;
 use crate::store::{Done, Hints, Store};
-use crate::users::RateLimits;
 
 /// A checked request to register an app.
 #[derive(Clone)]
@@ -38,10 +40,12 @@ pub struct AppChange {
     pub trust: Option<Trust>,
     pub permissions: Option<Vec<String>>,
     pub default_permissions: Option<Vec<String>>,
-    pub visible_fields: Option<Option<Vec<String>>>,
-    pub may_issue: Option<Issuance>,
+    pub visible_fields: Patch<Vec<String>>,
+    pub categories: Option<Vec<String>>,
+    pub per_day: Option<i64>,
     pub roles: Option<Vec<Role>>,
-    pub rate_limits: Option<RateLimits>,
+    pub requests_per_minute: Option<i64>,
+    pub requests_per_hour: Option<i64>,
 }
 
 /// An app, and its new key where one was made: shown once, and again to a repeated request.
@@ -109,7 +113,7 @@ pub async fn change(
     let now = grant.now();
     let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
         let before = work.get(&App::by_id(&id))?;
-        preconditions.check(&before.revision.to_string())?;
+        preconditions.check(|| before.revision.to_string())?;
         let mut after = change.clone().applied_to(&before);
         after.check()?;
         if after != before {
@@ -171,13 +175,15 @@ fn new_key(
     expires_at: Option<Timestamp>,
 ) -> (AppKey, Secret<String>) {
     let key = ApiKey::generate(KeyKind::App, store.chance());
-    let stored = seal_key(&key, "apps", app.as_str(), store.keyring(), store.chance());
+    let stored = StoredKey::seal(&key, "apps", app.as_str(), store.keyring(), store.chance());
     (AppKey::new(stored, now, expires_at), key.text())
 }
 
 impl AppChange {
     fn applied_to(self, before: &App) -> App {
         let before = before.clone();
+        let mut visible_fields = before.visible_fields;
+        self.visible_fields.apply(&mut visible_fields);
         App {
             name: self.name.unwrap_or(before.name),
             description: self.description.unwrap_or(before.description),
@@ -185,10 +191,20 @@ impl AppChange {
             trust: self.trust.unwrap_or(before.trust),
             permissions: self.permissions.unwrap_or(before.permissions),
             default_permissions: self.default_permissions.unwrap_or(before.default_permissions),
-            visible_fields: self.visible_fields.unwrap_or(before.visible_fields),
-            may_issue: self.may_issue.unwrap_or(before.may_issue),
+            visible_fields,
+            may_issue: Issuance {
+                categories: self.categories.unwrap_or(before.may_issue.categories),
+                per_day: self.per_day.unwrap_or(before.may_issue.per_day),
+            },
             roles: self.roles.unwrap_or(before.roles),
-            rate_limits: self.rate_limits.unwrap_or(before.rate_limits),
+            rate_limits: RateLimits {
+                requests_per_minute: self
+                    .requests_per_minute
+                    .unwrap_or(before.rate_limits.requests_per_minute),
+                requests_per_hour: self
+                    .requests_per_hour
+                    .unwrap_or(before.rate_limits.requests_per_hour),
+            },
             ..before
         }
     }

@@ -5,7 +5,7 @@
 //! for the app; several may be in use at once, and each can be revoked by itself. An *operator* is
 //! an admin or auditor of Purser; its key expires after 90 days at most.
 //!
-//! To add a setting of an app: `model::App`, the validator, the wire types in `http`.
+//! To add a setting of an app: `model::App`, the validator, the types in `wire`.
 
 mod actions;
 mod commands;
@@ -13,13 +13,15 @@ mod http;
 mod model;
 mod operators;
 mod queries;
+mod wire;
 
 pub use actions::{IssueAppKey, ReadApps, RegisterApp, WRITING};
 pub use commands::{NewApp, issue_key, register};
-pub use http::{Paper, new_app, routes};
-pub use model::{App, AppKey, Issuance, Role, Trust, seal_key};
+pub use http::{Paper, routes};
+pub use model::{App, AppKey, Issuance, Role, Trust};
 pub use operators::{
     CreateOperator, NewOperator, Operator, OperatorRole, RevokeOperator,
     WRITING as OPERATOR_WRITING, create as create_operator, revoke as revoke_operator,
 };
 pub use queries::find;
+pub use wire::new_app;

@@ -3,17 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::gate;
+use crate::access::key::StoredKey;
+use crate::access::limits::RateLimits;
 use crate::audit::actor::Subject;
 use crate::audit::seal::Sensitivity;
-use crate::crypto::envelope::Context;
-use crate::crypto::keyring::Keyring;
-use crate::crypto::token::ApiKey;
-use crate::kernel::chance::Chance;
 use crate::kernel::ids::{AppId, Name};
 use crate::kernel::time::Timestamp;
 use crate::store::{Key, Kind, Record, Root};
-use crate::users::{RateLimits, StoredKey};
 
 /// Keys that one app may have in use and in memory; a revoked one is kept for its history.
 pub const KEYS_MAX: usize = 20;
@@ -142,23 +138,5 @@ impl App {
 
     pub fn default_roles(&self) -> Vec<String> {
         self.roles.iter().filter(|role| role.default).map(|role| role.name.to_string()).collect()
-    }
-}
-
-/// A new key in the form in which it is stored. `collection` and `holder` bind the ciphertext to
-/// its record.
-pub fn seal_key(
-    key: &ApiKey,
-    collection: &str,
-    holder: &str,
-    keyring: &Keyring,
-    chance: &Chance,
-) -> StoredKey {
-    let context = Context { collection, id: holder, field: "api_key" };
-    StoredKey {
-        sealed: keyring.seal(chance, &context, key.text().expose().as_bytes()),
-        id: key.id().to_owned(),
-        mac: gate::key_mac(keyring, key),
-        hint: key.hint(),
     }
 }

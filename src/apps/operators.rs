@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::gate;
 use crate::access::grant::{Granted, OnItself};
+use crate::access::key;
 use crate::access::permission::Permission;
 use crate::actions;
 use crate::audit::actor::Subject;
@@ -16,8 +16,8 @@ use crate::kernel::time::{self, DAY_MS, Timestamp};
 use crate::store::{Hints, Key, Kind, Record, Root, Store};
 
 actions! {
-    CreateOperator "operator_created" Permission::Admin => OnItself, writes, "An operator is created on the command line.";
-    RevokeOperator "operator_revoked" Permission::Admin => OnItself, writes, "An operator's key is revoked on the command line.";
+    CreateOperator "operator_created" Permission::Itself => OnItself, writes, "An operator is created on the command line.";
+    RevokeOperator "operator_revoked" Permission::Itself => OnItself, writes, "An operator's key is revoked on the command line.";
 }
 
 /// An operator key lives this long at most.
@@ -98,7 +98,7 @@ pub async fn create(
         auditor_pii: new.auditor_pii,
         status: OperatorStatus::Active,
         key_id: key.id().to_owned(),
-        key_mac: gate::key_mac(store.keyring(), &key),
+        key_mac: key::mac(store.keyring(), &key),
         key_hint: key.hint(),
         key_created_at: now,
         key_last_used_at: None,

@@ -57,7 +57,7 @@ fn elements(path: &str, old: &[Bson], new: &[Bson], out: &mut Vec<Change>) {
         let path = join(path, &id);
         match (before, after) {
             (Bson::Document(before), Some(Bson::Document(after))) => {
-                documents(&path, before, after, out)
+                documents(&path, before, after, out);
             }
             _ => out.push(Change { path, old: Some(before.clone()), new: None }),
         }

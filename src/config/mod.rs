@@ -81,6 +81,7 @@ impl Config {
 ///
 /// Not `std::env::vars`, which panics when any variable, also one that is not ours, is not UTF-8.
 /// A character replaced here is refused by what its key accepts, or by who uses it.
+#[expect(clippy::disallowed_methods, reason = "this is where the others are sent")]
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))

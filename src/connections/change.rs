@@ -136,24 +136,6 @@ impl ConnectionChange {
     }
 }
 
-impl<T: Clone> Patch<T> {
-    fn apply(&self, field: &mut Option<T>) {
-        match self {
-            Self::Keep => {}
-            Self::Clear => *field = None,
-            Self::Set(value) => *field = Some(value.clone()),
-        }
-    }
-
-    fn or(&self, before: T, standard: T) -> T {
-        match self {
-            Self::Keep => before,
-            Self::Clear => standard,
-            Self::Set(value) => value.clone(),
-        }
-    }
-}
-
 /// RFC 7396 on a free-form object, with the result inside its bounds.
 fn merge(patch: &Patch<Value>, field: &mut Option<Document>, pointer: &str) -> Result<(), Fault> {
     let Patch::Set(patch) = patch else {

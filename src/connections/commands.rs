@@ -42,7 +42,7 @@ pub async fn update_user(
     let keyring = desk.store.keyring().clone();
     let unit = desk.store.unit(grant.warrant(), hints(&target), move |work| {
         let (before, connection, app) = load(work, &target)?;
-        preconditions.check(&etag(&view(&before, &connection, &app, modules), &keyring))?;
+        preconditions.check(|| etag(&view(&before, &connection, &app, modules), &keyring))?;
         let after = change.applied_to(&before, work.now());
         work.revise(&before, &after)?;
         Ok(view(&after, &connection, &app, modules))
@@ -58,7 +58,7 @@ pub async fn update_connection(
 ) -> Result<Connection, Fault> {
     let keyring = desk.store.keyring().clone();
     revise(grant, desk, move |before| {
-        preconditions.check(&connection_etag(before, &keyring))?;
+        preconditions.check(|| connection_etag(before, &keyring))?;
         change.applied_to(before, "")
     })
     .await

@@ -18,7 +18,7 @@ use crate::access::gate::Gate;
 use crate::access::last_used::Used;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::email::Email;
 use crate::kernel::fault::Fault;
@@ -44,10 +44,15 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    paths(register, find, read_user, update_user, read_connection, update_connection, let_go),
-    components(schemas(ProblemBody))
-)]
+#[openapi(paths(
+    register,
+    find,
+    read_user,
+    update_user,
+    read_connection,
+    update_connection,
+    let_go
+))]
 pub struct Paper;
 
 /// A person is connected.
@@ -79,13 +84,13 @@ struct ConnectionView {
     app_specific: Value,
 }
 
-#[utoipa::path(post, path = "/v1/users", tag = "apps", request_body = RegisterBody,
+/// Connect a person to the calling app.
+#[utoipa::path(post, path = "/v1/users", operation_id = "register_user", tag = "apps", request_body = RegisterBody,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses(
         (status = 200, body = RegisteredView, description = "Was connected already; no key"),
         (status = 201, body = RegisteredView, description = "Connected, with a key of its own"),
-        (status = 202, body = WaitingView, description = "An admin must look at it"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 202, body = WaitingView, description = "An admin must look at it")))]
 async fn register(
     call: Call<RegisterUser, Json<RegisterBody>>,
     desk: Data<Desk>,
@@ -105,7 +110,8 @@ async fn register(
     Ok(answer.replayed(done.replayed))
 }
 
-#[utoipa::path(get, path = "/v1/users", tag = "apps",
+/// List or look up the app's own people.
+#[utoipa::path(get, path = "/v1/users", operation_id = "find_users", tag = "apps",
     params(("email" = Option<String>, Query), ("phone" = Option<String>, Query),
         ("app_username" = Option<String>, Query), ("ids" = Option<String>, Query),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
@@ -129,10 +135,10 @@ async fn find(
     Ok(Answer::ok(&UserPage { items: page.items.into_iter().map(seen).collect(), next_cursor })?)
 }
 
-#[utoipa::path(get, path = "/v1/users/{user}", tag = "apps",
+/// Read the app's view of a person.
+#[utoipa::path(get, path = "/v1/users/{user}", operation_id = "read_user", tag = "apps",
     params(("user" = String, Path, description = "The user's id, or `me` with a connection key")),
-    responses((status = 200, body = View),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 200, body = View)))]
 async fn read_user(
     call: Call<ReadUser>,
     desk: Data<Desk>,
@@ -148,10 +154,10 @@ async fn read_user(
     Ok(Answer::ok(&view)?.etag(tag))
 }
 
-#[utoipa::path(patch, path = "/v1/users/{user}", tag = "apps", request_body = UserPatch,
+/// Change the shared part of a person (merge patch).
+#[utoipa::path(patch, path = "/v1/users/{user}", operation_id = "update_user", tag = "apps", request_body = UserPatch,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = View),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 200, body = View)))]
 async fn update_user(
     call: Call<UpdateUser, Json<UserPatch>>,
     desk: Data<Desk>,
@@ -162,7 +168,8 @@ async fn update_user(
     Ok(Answer::ok(&view)?.etag(tag))
 }
 
-#[utoipa::path(get, path = "/v1/users/{user}/connection", tag = "apps",
+/// Read the app's own side of the tie.
+#[utoipa::path(get, path = "/v1/users/{user}/connection", operation_id = "read_connection", tag = "apps",
     params(("user" = String, Path)), responses((status = 200, body = ConnectionView)))]
 async fn read_connection(call: Call<ReadConnection>, desk: Data<Desk>) -> Result<Answer, Problem> {
     call.query.only(&[])?;
@@ -174,7 +181,8 @@ async fn read_connection(call: Call<ReadConnection>, desk: Data<Desk>) -> Result
     Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
 }
 
-#[utoipa::path(patch, path = "/v1/users/{user}/connection", tag = "apps",
+/// Change the app's own side of the tie (merge patch).
+#[utoipa::path(patch, path = "/v1/users/{user}/connection", operation_id = "update_connection", tag = "apps",
     request_body = ConnectionPatch,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = ConnectionView)))]
@@ -189,7 +197,8 @@ async fn update_connection(
     Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
 }
 
-#[utoipa::path(delete, path = "/v1/users/{user}/connection", tag = "apps",
+/// Let a person go; the data is kept for 30 days.
+#[utoipa::path(delete, path = "/v1/users/{user}/connection", operation_id = "let_go", tag = "apps",
     params(("user" = String, Path)),
     responses((status = 204, description = "Let go: the connection key stops working at once")))]
 async fn let_go(call: Call<LetGo>, desk: Data<Desk>) -> Result<Answer, Problem> {

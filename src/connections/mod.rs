@@ -2,7 +2,7 @@
 //!
 //! *Registering* connects a person to the calling app: a person who is new gets a record, one who
 //! is known only a connection. Which of the two it was does not show. The *view* is one function of
-//! what the connection permits and what the app may see ([`view`]); whatever shows a person to an
+//! what the connection permits and what the app may see (`view`); whatever shows a person to an
 //! app uses it.
 //!
 //! Invariants: an identifier belongs to one person; an app never learns of another app; nothing of
@@ -17,11 +17,13 @@ mod http;
 mod queries;
 mod registration;
 mod view;
+mod waiting;
 mod wire;
 
 pub use actions::{FindUsers, LetGo, ReadUser, RegisterUser, UpdateUser, WRITING};
 pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
 pub use commands::{Desk, let_go, update_user};
 pub use http::{Paper, routes};
-pub use registration::{Outcome, Person, Registration, register};
+pub use registration::{Outcome, Person, register};
+pub use waiting::Registration;
 pub use wire::{RegisterBody, person};

@@ -10,11 +10,10 @@ use super::actions::RegisterUser;
 use super::change::{ConnectionChange, PreferencesChange, ProfileChange};
 use super::commands::Desk;
 use super::view::{View, view};
+use super::waiting::Registration;
 use crate::access::grant::Granted;
-use crate::apps::{self, App, Trust, seal_key};
-use crate::audit::actor::Subject;
-use crate::audit::seal::Sensitivity;
-use crate::crypto::envelope::Context;
+use crate::access::key::StoredKey;
+use crate::apps::{self, App, Trust};
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::email::Email;
 use crate::kernel::fault::{Code, Fault};
@@ -23,11 +22,11 @@ use crate::kernel::ids::{
 };
 use crate::kernel::phone::Phone;
 use crate::kernel::secret::Secret;
-use crate::kernel::time::{self, DAY_MS, Timestamp};
-use crate::store::{Done, Hints, Key, Kind, NO_VOLATILE, Record, Root, Stop, UserKey, Work};
+use crate::kernel::time::Timestamp;
+use crate::store::{Done, Hints, Record, Stop, UserKey, Work};
 use crate::users::{
     Account, AppProfile, Audit, Connection, ConnectionStatus, Customer, Identity, IdentityKind,
-    Modules, Preferences, Profile, StoredKey, SyncFrequency, SyncSettings, User, UserStatus,
+    Modules, Preferences, Profile, SyncFrequency, SyncSettings, User, UserStatus,
 };
 
 /// A checked request to register a person.
@@ -57,54 +56,8 @@ pub enum Outcome {
     Waiting { registration_id: RegistrationId },
 }
 
-const KEPT_MS: i64 = 30 * DAY_MS;
 /// Account numbers to choose from: that all are taken is less likely than a broken disk.
 const CANDIDATES: usize = 3;
-
-/// `registrations`: a request that waits.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Registration {
-    #[serde(rename = "_id")]
-    id: RegistrationId,
-    app_id: AppId,
-    status: String,
-    reason: String,
-    /// MAC of the app and the identifiers: the same request twice is one case.
-    fingerprint: String,
-    user_ids: Vec<UserId>,
-    sealed: String,
-    created_at: Timestamp,
-    expires_at: Timestamp,
-}
-
-const BY_REQUEST: &[&str] = &["app_id", "fingerprint"];
-
-impl Record for Registration {
-    const KIND: &'static Kind = &Kind {
-        collection: "registrations",
-        root: Root::Own,
-        subject: |it| {
-            it.get_object_id("_id").ok().map(|id| Subject::Registration(RegistrationId(id)))
-        },
-        place: |_| Some(String::new()),
-        sensitivity: |path| match path {
-            "sealed" | "fingerprint" => Sensitivity::Secret,
-            _ => Sensitivity::Plain,
-        },
-        volatile: NO_VOLATILE,
-        alternates: &[BY_REQUEST],
-    };
-
-    fn key(&self) -> Key<Self> {
-        Key::id(self.id.0)
-    }
-}
-
-impl Registration {
-    fn by_request(app: &AppId, fingerprint: &str) -> Key<Self> {
-        Key::fields(BY_REQUEST, vec![app.as_str().into(), fingerprint.into()])
-    }
-}
 
 /// Everything that is made once, so that the pure function can be repeated.
 #[derive(Clone)]
@@ -169,13 +122,20 @@ async fn prepare(
         app: app.clone(),
         modules: desk.modules,
         user: user(&person, user_id, customer_id, password, number, now, desk.modules),
-        waiting: waiting(&person, &identities, app, RegistrationId::new(chance, now), now, desk)?,
+        waiting: Registration::pending(
+            RegistrationId::new(chance, now),
+            app,
+            &identities,
+            person.username.as_deref(),
+            now,
+            store,
+        )?,
         identities,
         customer: Customer::personal(customer_id, now),
         accounts,
         data_key: UserKey::generate(user_id, keyring, chance, now).into(),
         connection_id,
-        key: seal_key(&key, "user_apps", &connection_id.to_string(), keyring, chance),
+        key: StoredKey::seal(&key, "user_apps", &connection_id.to_string(), keyring, chance),
         key_text: key.text(),
         change: person.connection,
         permissions: person.permissions,
@@ -238,37 +198,6 @@ fn user(
     }
 }
 
-fn waiting(
-    person: &Person,
-    identities: &[Identity],
-    app: &AppId,
-    id: RegistrationId,
-    now: Timestamp,
-    desk: &Desk,
-) -> Result<Registration, Fault> {
-    let (keyring, chance) = (desk.store.keyring(), desk.store.chance());
-    let mut names: Vec<&[u8]> = vec![app.as_str().as_bytes()];
-    names.extend(identities.iter().map(|identity| identity.name.as_bytes()));
-    let request = serde_json::json!({
-        "identities": identities.iter().map(|identity| &identity.name).collect::<Vec<_>>(),
-        "username": person.username,
-    });
-    let request = serde_json::to_vec(&request).map_err(|_| Fault::internal("a registration"))?;
-    let text = id.to_string();
-    let context = Context { collection: "registrations", id: &text, field: "sealed" };
-    Ok(Registration {
-        id,
-        app_id: app.clone(),
-        status: "pending".to_owned(),
-        reason: "duplicate".to_owned(),
-        fingerprint: keyring.mac("registration", &names),
-        user_ids: Vec::new(),
-        sealed: keyring.seal(chance, &context, &request),
-        created_at: now,
-        expires_at: time::plus(now, KEPT_MS),
-    })
-}
-
 /// The pure function: who are the identifiers, and what follows.
 fn decide(work: &mut Work, new: &Prepared) -> Result<Outcome, Stop> {
     let app = work.get(&App::by_id(&new.app))?;
@@ -291,7 +220,10 @@ fn decide(work: &mut Work, new: &Prepared) -> Result<Outcome, Stop> {
     match owners.as_slice() {
         [] => create(work, new, &app, permissions, roles),
         [one] => link(work, new, &app, *one, permissions, roles),
-        _ => wait(work, new, owners),
+        _ => {
+            let registration_id = new.waiting.wait(work, owners)?;
+            Ok(Outcome::Waiting { registration_id })
+        }
     }
 }
 
@@ -357,15 +289,6 @@ fn link(
         ConnectionStatus::Suspended => Err(Fault::of(Code::ConnectionSuspended).into()),
         ConnectionStatus::Revoked => Err(Fault::of(Code::ConnectionRevoked).into()),
     }
-}
-
-fn wait(work: &mut Work, new: &Prepared, owners: Vec<UserId>) -> Result<Outcome, Stop> {
-    let key = Registration::by_request(&new.app, &new.waiting.fingerprint);
-    if let Some(earlier) = work.find(&key)? {
-        return Ok(Outcome::Waiting { registration_id: earlier.id });
-    }
-    work.create(&Registration { user_ids: owners, ..new.waiting.clone() })?;
-    Ok(Outcome::Waiting { registration_id: new.waiting.id })
 }
 
 fn connection(

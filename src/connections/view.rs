@@ -9,6 +9,7 @@ use crate::access::permission::READ;
 use crate::apps::App;
 use crate::crypto::keyring::Keyring;
 use crate::kernel::free;
+use crate::kernel::text::hex;
 use crate::kernel::time::{Timestamp, rfc3339};
 use crate::users::{Connection, Modules, User};
 
@@ -28,10 +29,7 @@ pub fn view(user: &User, connection: &Connection, app: &App, modules: Modules) -
         let held = |list: &[String]| list.iter().any(|one| one == permission);
         held(&connection.permissions) && held(&app.permissions)
     };
-    let mut shared = match holds(READ) {
-        true => shared(user, app),
-        false => Map::new(),
-    };
+    let mut shared = if holds(READ) { shared(user, app) } else { Map::new() };
     shared.insert("id".to_owned(), user.id.to_string().into());
     let seen = modules.iter().filter(|module| holds(module.permission()));
     let modules = seen.filter_map(|module| {
@@ -146,5 +144,5 @@ pub fn connection_etag(connection: &Connection, keyring: &Keyring) -> String {
 fn tag(parts: &[&Value], keyring: &Keyring) -> String {
     let texts: Vec<Vec<u8>> = parts.iter().map(|part| part.to_string().into_bytes()).collect();
     let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-    keyring.mac_bytes("etag", &texts)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&keyring.mac_bytes("etag", &texts)[..16])
 }

@@ -236,10 +236,9 @@ pub fn person(body: RegisterBody) -> Result<Person, Fault> {
         password: body.password.and_then(|text| checks.password(&text)),
         profile,
         preferences: body.preferences.into(),
-        permissions: connection.permissions.map(|held| {
+        permissions: connection.permissions.inspect(|held| {
             let accepted = "`read`, `write` or `<module>_access`";
-            checks.each("/connection/permissions", &held, is_permission, accepted);
-            held
+            checks.each("/connection/permissions", held, is_permission, accepted);
         }),
         roles: connection.roles.map(|roles| {
             let fits = |role: &str| Name::parse(role).is_some();
@@ -275,16 +274,6 @@ pub fn connection_change(body: ConnectionPatch) -> Result<ConnectionChange, Faul
     let mut checks = Checks::default();
     let change = checks.connection("", body);
     checks.or(change)
-}
-
-impl<T> Patch<T> {
-    fn map<U>(self, make: impl FnOnce(T) -> U) -> Patch<U> {
-        match self {
-            Self::Keep => Patch::Keep,
-            Self::Clear => Patch::Clear,
-            Self::Set(value) => Patch::Set(make(value)),
-        }
-    }
 }
 
 impl Checks {

@@ -136,6 +136,7 @@ fn value_associated_data(entry_id: &ObjectId, label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::text::hex;
     use proptest::prelude::*;
 
     fn entry(byte: u8) -> ObjectId {
@@ -146,8 +147,7 @@ mod tests {
     fn the_known_answer_of_the_gcm_specification_is_given() {
         // Test case 14 of McGrew and Viega: key, nonce and a block of plain text all zero.
         let sealed = seal_with(&[0; 32], [0; 12], b"", &[0; 16]);
-        let hex =
-            sealed[NONCE_BYTES..].iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
+        let hex = hex(&sealed[NONCE_BYTES..]);
         assert_eq!(hex, "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
     }
 

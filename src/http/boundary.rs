@@ -12,6 +12,7 @@ use super::call::RequestId;
 use super::problem::{self, Problem};
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::{Class, Fault};
+use crate::kernel::text::hex;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARACTERS_MAX: usize = 64;
@@ -47,8 +48,7 @@ fn request_id(request: &ServiceRequest) -> String {
 fn new_id(request: &ServiceRequest) -> String {
     let chance = request.app_data::<actix_web::web::Data<Chance>>();
     let word: [u8; 10] = chance.map(|chance| chance.bytes()).unwrap_or_default();
-    let digits = word.iter().map(|byte| format!("{byte:02x}"));
-    format!("req_{}", digits.collect::<String>())
+    format!("req_{}", hex(&word))
 }
 
 /// A fault as a problem; actix's own errors too, which have no body that a client could use.
@@ -88,7 +88,7 @@ fn report(fault: &Fault, id: &str) {
     match code.class() {
         Class::Broken => tracing::error!(request_id = id, code = code.name(), cause, "broken"),
         Class::Unavailable => {
-            tracing::warn!(request_id = id, code = code.name(), cause, "unavailable")
+            tracing::warn!(request_id = id, code = code.name(), cause, "unavailable");
         }
         _ => {}
     }

@@ -17,7 +17,7 @@ use crate::access::action::Action;
 use crate::access::cursor::Repetition;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
-use crate::access::principal::{Context, Head};
+use crate::access::principal::{Context, Head, Repeatable};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Clock;
 
@@ -40,7 +40,7 @@ pub struct Call<A: Action, B = Nothing> {
     pub query: Parameters,
     pub preconditions: Preconditions,
     /// Whether an Idempotency-Key was sent: the grant then carries it.
-    pub repeatable: Option<crate::audit::warrant::Idempotency>,
+    pub repeatable: Repeatable,
 }
 
 pub struct Json<T>(pub T);
@@ -84,13 +84,13 @@ impl Preconditions {
     }
 
     /// To be asked inside the pure function, of the record as it is there.
-    pub fn check(&self, etag: &str) -> Result<(), Fault> {
-        match &self.if_match {
-            Some(tags) if !tags.iter().any(|tag| tag == etag || tag == "*") => {
-                Err(Fault::of(Code::RevisionMismatch))
-            }
-            _ => Ok(()),
+    /// The entity tag is made only where it is asked for.
+    pub fn check(&self, etag: impl FnOnce() -> String) -> Result<(), Fault> {
+        let Some(tags) = &self.if_match else { return Ok(()) };
+        if tags.iter().any(|tag| tag == "*") || tags.contains(&etag()) {
+            return Ok(());
         }
+        Err(Fault::of(Code::RevisionMismatch))
     }
 
     /// For changes that nobody may make without having seen what is there.
@@ -152,6 +152,7 @@ where
         })
     });
     let preconditions = Preconditions::read(&request);
+    let repeatable = Repeatable(repeatable);
     Ok(Call { grant, body: B::read(value)?, query, preconditions, repeatable })
 }
 

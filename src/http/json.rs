@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::strict::{Strict, Unique};
 use crate::kernel::fault::{Code, Fault};
 
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -19,7 +20,7 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value,
     if stated.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
         return Err(Fault::of(Code::BodyTooLarge));
     }
-    if !is_json(header_text(request, header::CONTENT_TYPE).unwrap_or_default()) {
+    if !is_json(request) {
         return Err(Fault::of(Code::UnsupportedMediaType));
     }
     let mut body = BytesMut::new();
@@ -31,12 +32,14 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value,
         body.extend_from_slice(&part);
     }
     check_depth(&body)?;
-    serde_json::from_slice(&body).map_err(|error| {
-        malformed(format!(
-            "The body is no JSON: see line {}, column {}.",
-            error.line(),
-            error.column()
-        ))
+    let read = serde_json::from_slice(&body).map(|Unique(value)| value);
+    read.map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "A field stands twice",
+            _ => "The body is no JSON",
+        };
+        malformed(format!("{what}: see line {line}, column {column}."))
     })
 }
 
@@ -44,7 +47,11 @@ fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> 
     request.headers().get(name)?.to_str().ok()
 }
 
-fn is_json(content_type: &str) -> bool {
+/// Said once: of two types, whoever stands between the client and us may have believed the other.
+fn is_json(request: &HttpRequest) -> bool {
+    let mut types = request.headers().get_all(header::CONTENT_TYPE);
+    let (Some(content_type), None) = (types.next(), types.next()) else { return false };
+    let content_type = content_type.to_str().unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(essence.as_str(), "application/json" | "application/merge-patch+json")
 }
@@ -74,7 +81,7 @@ fn check_depth(body: &[u8]) -> Result<(), Fault> {
 
 /// The value as `T`. What does not fit is named by its JSON Pointer, and never repeated.
 pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let message = error.inner().to_string();
         let (code, detail, field) = explain(&message);
         let mut pointer = pointer(error.path());
@@ -91,6 +98,8 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
 fn explain(message: &str) -> (&'static str, String, Option<&str>) {
     let quoted = || message.split('`').nth(1);
     let expected = message.rsplit_once("expected ").map(|(_, expected)| expected);
+    // The name of a struct of ours is nobody's business.
+    let expected = expected.map(|it| if it.starts_with("struct ") { "an object" } else { it });
     let accepted = |otherwise: &str| {
         expected.map_or_else(|| otherwise.to_owned(), |expected| format!("expected {expected}"))
     };
@@ -110,9 +119,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
-            Segment::Enum { variant } => pointer.push_str(&format!("/{}", escape(variant))),
+            Segment::Seq { index } => pointer = format!("{pointer}/{index}"),
+            Segment::Map { key } => pointer = format!("{pointer}/{}", escape(key)),
+            Segment::Enum { variant } => pointer = format!("{pointer}/{}", escape(variant)),
             Segment::Unknown => {}
         }
     }
@@ -151,6 +160,35 @@ pub enum Patch<T> {
     Set(T),
 }
 
+impl<T> Patch<T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
+        match self {
+            Self::Keep => Patch::Keep,
+            Self::Clear => Patch::Clear,
+            Self::Set(value) => Patch::Set(change(value)),
+        }
+    }
+}
+
+impl<T: Clone> Patch<T> {
+    pub fn apply(&self, field: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *field = None,
+            Self::Set(value) => *field = Some(value.clone()),
+        }
+    }
+
+    /// For a field that is never empty: cleared, it is back at its default.
+    pub fn or(&self, before: T, standard: T) -> T {
+        match self {
+            Self::Keep => before,
+            Self::Clear => standard,
+            Self::Set(value) => value.clone(),
+        }
+    }
+}
+
 impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Patch<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
@@ -168,6 +206,7 @@ mod tests {
     struct Outer {
         #[serde(default)]
         name: Patch<String>,
+        #[expect(dead_code, reason = "only its type matters")]
         inner: Inner,
     }
 

@@ -13,5 +13,7 @@ pub mod boundary;
 pub mod call;
 pub mod checks;
 pub mod json;
+pub mod openapi;
 pub mod problem;
 pub mod query;
+mod strict;

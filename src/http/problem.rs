@@ -1,11 +1,15 @@
 //! From a fault to `application/problem+json` (RFC 9457).
 
+use std::fmt::Write as _;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::kernel::fault::{Class, Code, Fault};
+
+pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// The error type of every handler: a fault on its way to the boundary.
 #[derive(Debug)]
@@ -70,6 +74,7 @@ pub struct ProblemBody<'a> {
     request_id: &'a str,
     /// The fields that are not acceptable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<ProblemField<'a>>,
 }
 
@@ -101,9 +106,12 @@ pub fn response(fault: &Fault, request_id: &str) -> HttpResponse {
     };
     let text = serde_json::to_string(&body).expect("a problem has only texts and numbers");
     let mut response = HttpResponse::build(status);
-    response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+    response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
     if let Some(seconds) = fault.retry_after_seconds() {
         response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    if fault.is_replayed() {
+        response.insert_header(("Idempotency-Replayed", "true"));
     }
     if code.class() == Class::Unauthenticated {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -137,8 +145,9 @@ pub fn paper() -> String {
     );
     for code in codes {
         let status = status(code.class()).as_u16();
-        text +=
-            &format!("| {status} | `{}` | {} | {} |\n", code.name(), code.title(), code.remedy());
+        let (name, title, remedy) = (code.name(), code.title(), code.remedy());
+        writeln!(text, "| {status} | `{name}` | {title} | {remedy} |")
+            .expect("writing to a String cannot fail");
     }
     text
 }

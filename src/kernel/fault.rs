@@ -135,6 +135,8 @@ pub struct Fault {
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
     #[serde(skip)]
+    replayed: bool,
+    #[serde(skip)]
     cause: Option<String>,
 }
 
@@ -150,6 +152,7 @@ impl Fault {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after_seconds: None,
+            replayed: false,
             cause: None,
         }
     }
@@ -188,6 +191,13 @@ impl Fault {
         self
     }
 
+    /// The earlier refusal of the same operation under its Idempotency-Key.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.replayed = true;
+        self
+    }
+
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
@@ -208,6 +218,10 @@ impl Fault {
 
     pub fn retry_after_seconds(&self) -> Option<u32> {
         self.retry_after_seconds
+    }
+
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
     }
 
     /// For the log, never for a client.

@@ -12,6 +12,12 @@ pub const URL_BYTES_MAX: usize = 2048;
 const LANGUAGE_BYTES_MAX: usize = 35;
 const PHONE_DIGITS_MIN: usize = 7;
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// One line: NFC, trimmed, 1 to `chars_max` characters.
 pub fn line(text: &str, chars_max: usize) -> Result<String, &'static str> {
     let text = bounded(text, chars_max)?;

@@ -4,11 +4,11 @@
 //! registry, `users.modules.<name>` the data) and a permission of its own. Modules never know each
 //! other. This far they give a new person their defaults and an app its view of them.
 //!
-//! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json`, and
-//! `tests/it/<name>.rs`; a test walks `ALL` and demands them.
+//! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
+//! these of each other), and its sentences in `tests/it/<name>.rs`.
 
 pub mod referrals;
-pub mod registry;
+mod registry;
 pub mod subscription;
 pub mod wallet;
 
@@ -17,6 +17,8 @@ use serde_json::{Map, Value};
 
 use crate::kernel::free;
 use crate::users::Modules;
+
+pub use registry::{RegisterModule, Registered, WRITING, register};
 
 pub const ALL: Modules = &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];
 

@@ -92,9 +92,13 @@ impl Batch {
         self.made.get(&name).or_else(|| self.aliases.get(&name)).cloned().unwrap_or(name)
     }
 
-    /// `None`: not loaded. `Some(None)`: loaded, and not there.
-    pub fn get(&self, name: &str) -> Option<Option<&Document>> {
-        self.slots.get(name).map(|slot| slot.current.as_ref())
+    /// Whether it was looked for, there or not.
+    pub fn is_loaded(&self, name: &str) -> bool {
+        self.slots.contains_key(name)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Document> {
+        self.slots.get(name)?.current.as_ref()
     }
 
     /// As it was loaded, whatever the units have made of it.
@@ -110,19 +114,20 @@ impl Batch {
     pub fn drafts(&self, overlay: &[Overlaid]) -> Result<Vec<Draft>, Vec<Locator>> {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut missing = Vec::new();
-        for overlaid in overlay {
-            let before = self.get(&overlaid.name).flatten();
-            let Some((subject, changes)) = classified(overlaid, before) else { continue };
-            let Some(root) = root_of(overlaid, before) else { continue };
-            let name = root.name();
-            let created_here = overlay.iter().any(|other| other.name == name);
-            if !created_here && self.get(&name).is_none() {
-                missing.push(root);
-                continue;
-            }
-            match drafts.iter_mut().find(|draft| draft.subject == subject) {
-                Some(draft) => draft.changes.extend(changes),
-                None => drafts.push(Draft { subject, root: name, changes }),
+        for Overlaid { name, kind, document } in overlay {
+            for (before, after) in moved(kind, self.get(name), document.as_ref()) {
+                let Some((subject, changes)) = classified(kind, before, after) else { continue };
+                let Some(root) = root_of(kind, before, after) else { continue };
+                let name = root.name();
+                let created_here = overlay.iter().any(|other| other.name == name);
+                if !created_here && !self.is_loaded(&name) {
+                    missing.push(root);
+                    continue;
+                }
+                match drafts.iter_mut().find(|draft| draft.subject == subject) {
+                    Some(draft) => draft.changes.extend(changes),
+                    None => drafts.push(Draft { subject, root: name, changes }),
+                }
             }
         }
         if missing.is_empty() { Ok(drafts) } else { Err(missing) }
@@ -173,18 +178,34 @@ impl Slot {
     }
 }
 
+type Sides<'a> = (Option<&'a Document>, Option<&'a Document>);
+
+/// A part that goes to another subject, or to another place of its own, leaves the one and comes to
+/// the other: each history tells its side.
+fn moved<'a>(
+    kind: &Kind,
+    before: Option<&'a Document>,
+    after: Option<&'a Document>,
+) -> Vec<Sides<'a>> {
+    let home = |document| ((kind.subject)(document), (kind.place)(document));
+    match (before, after) {
+        (Some(old), Some(new)) if home(old) != home(new) => vec![(before, None), (None, after)],
+        sides => vec![sides],
+    }
+}
+
 fn classified(
-    overlaid: &Overlaid,
+    kind: &Kind,
     before: Option<&Document>,
+    after: Option<&Document>,
 ) -> Option<(Subject, Vec<Classified>)> {
-    let Overlaid { kind, document, .. } = overlaid;
     let nothing = Document::new();
-    let after = document.as_ref().unwrap_or(&nothing);
+    let owner = after.or(before)?;
+    let after = after.unwrap_or(&nothing);
     let changes: Vec<_> = change::diff(before.unwrap_or(&nothing), after)
         .into_iter()
         .filter(|change| is_change(kind, &change.path))
         .collect();
-    let owner = document.as_ref().or(before)?;
     if changes.is_empty() {
         return None;
     }
@@ -203,12 +224,337 @@ fn is_change(kind: &Kind, path: &str) -> bool {
     path != REVISION && path != REVISED_AT && !(kind.volatile)(path)
 }
 
-fn root_of(overlaid: &Overlaid, before: Option<&Document>) -> Option<Locator> {
-    let document = overlaid.document.as_ref().or(before)?;
-    let (collection, field) = match overlaid.kind.root {
-        Root::Own => (overlaid.kind.collection, "_id"),
+fn root_of(kind: &Kind, before: Option<&Document>, after: Option<&Document>) -> Option<Locator> {
+    let document = after.or(before)?;
+    let (collection, field) = match kind.root {
+        Root::Own => (kind.collection, "_id"),
         Root::Of { collection, field } => (collection, field),
     };
     let id: Bson = document.get(field)?.clone();
     Some(Locator::id(collection, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bson::doc;
+    use proptest::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::audit::seal::Sensitivity;
+    use crate::kernel::fault::{Code, Fault};
+    use crate::kernel::ids::Name;
+    use crate::store::posting;
+    use crate::store::record::{Key, NO_VOLATILE, Record};
+    use crate::store::work::{Stop, Work};
+
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Purse {
+        #[serde(rename = "_id")]
+        id: String,
+        coins_max: i64,
+    }
+
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Coin {
+        #[serde(rename = "_id")]
+        id: String,
+        purse: String,
+        face: String,
+    }
+
+    const BY_FACE: &[&str] = &["purse", "face"];
+
+    fn subject(document: &Document, field: &str) -> Option<Subject> {
+        document.get_str(field).ok().and_then(Name::parse).map(Subject::Module)
+    }
+
+    impl Record for Purse {
+        const KIND: &'static Kind = &Kind {
+            collection: "purses",
+            root: Root::Own,
+            subject: |purse| subject(purse, "_id"),
+            place: |_| Some(String::new()),
+            sensitivity: |_| Sensitivity::Plain,
+            volatile: NO_VOLATILE,
+            alternates: &[],
+        };
+
+        fn key(&self) -> Key<Self> {
+            Key::id(self.id.as_str())
+        }
+    }
+
+    impl Record for Coin {
+        const KIND: &'static Kind = &Kind {
+            collection: "coins",
+            root: Root::Of { collection: "purses", field: "purse" },
+            subject: |coin| subject(coin, "purse"),
+            place: |coin| coin.get_str("_id").ok().map(|id| format!("coins.{id}")),
+            sensitivity: |_| Sensitivity::Plain,
+            volatile: NO_VOLATILE,
+            alternates: &[BY_FACE],
+        };
+
+        fn key(&self) -> Key<Self> {
+            Key::id(self.id.as_str())
+        }
+    }
+
+    fn purse(id: &str) -> Key<Purse> {
+        Key::id(id)
+    }
+
+    fn coin(id: &str, purse: &str) -> Coin {
+        Coin { id: id.to_owned(), purse: purse.to_owned(), face: format!("face of {id}") }
+    }
+
+    fn by_face(coin: &Coin) -> Key<Coin> {
+        Key::fields(BY_FACE, vec![coin.purse.as_str().into(), coin.face.as_str().into()])
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn stored_purse(id: &str, revision: i64) -> Document {
+        doc! { "_id": id, "coins_max": 0_i64, REVISION: revision, REVISED_AT: at(100) }
+    }
+
+    /// With one purse, and the knowledge that there is nothing else.
+    fn batch() -> Batch {
+        let mut batch = Batch::default();
+        let absent = coin("coin_a", "purse_a");
+        let asked = [
+            purse("purse_a").locator,
+            purse("purse_b").locator,
+            absent.key().locator,
+            coin("coin_b", "").key().locator,
+        ];
+        batch.admit(&asked, vec![("purses", stored_purse("purse_a", 4))]);
+        batch
+    }
+
+    fn unit(
+        batch: &mut Batch,
+        now: i64,
+        body: impl FnOnce(&mut Work) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut work = Work::new(batch, at(now));
+        body(&mut work)?;
+        let closed = work.close().map_err(|_| Stop::Missing)?;
+        batch.merge(0, closed, at(now));
+        Ok(())
+    }
+
+    #[test]
+    fn a_unit_that_is_refused_leaves_nothing() {
+        let mut batch = batch();
+        let refused = unit(&mut batch, 200, |work| {
+            work.create(&coin("coin_a", "purse_a"))?;
+            Err(Fault::of(Code::Invalid).into())
+        });
+        assert!(refused.is_err() && batch.entries().is_empty());
+        assert!(posting::records(&batch).is_empty());
+    }
+
+    #[test]
+    fn what_one_unit_creates_the_next_finds_by_all_its_names() {
+        let mut batch = batch();
+        let new = coin("coin_a", "purse_a");
+        unit(&mut batch, 200, |work| work.create(&new)).expect("created");
+        unit(&mut batch, 200, |work| {
+            assert!(work.find(&new.key())?.is_some() && work.find(&by_face(&new))?.is_some());
+            Ok(())
+        })
+        .expect("found");
+    }
+
+    #[test]
+    fn a_second_pass_does_not_know_what_the_first_has_created() {
+        let mut batch = batch();
+        let new = coin("coin_c", "purse_a");
+        unit(&mut batch, 200, |work| work.create(&new)).expect("created");
+        assert!(batch.knows(&by_face(&new).locator) && batch.knows(&new.key().locator));
+        batch.rewind();
+        assert!(!batch.knows(&by_face(&new).locator) && !batch.knows(&new.key().locator));
+        assert!(batch.entries().is_empty());
+    }
+
+    #[test]
+    fn a_record_is_asked_for_before_it_is_used_and_so_is_the_root_of_a_part() {
+        let mut batch = batch();
+        let unknown = unit(&mut batch, 200, |work| work.find(&purse("purse_x")).map(drop));
+        assert!(matches!(unknown, Err(Stop::Missing)));
+        let orphan = unit(&mut batch, 200, |work| work.create(&coin("coin_a", "purse_x")));
+        assert!(matches!(orphan, Err(Stop::Missing)));
+    }
+
+    #[test]
+    fn changes_of_a_record_and_its_parts_are_one_entry() {
+        let mut batch = batch();
+        unit(&mut batch, 200, |work| {
+            let before = work.get(&purse("purse_a"))?;
+            work.revise(&before, &Purse { coins_max: 1, ..before.clone() })?;
+            work.create(&coin("coin_a", "purse_a"))
+        })
+        .expect("done");
+        let [entry] = batch.entries() else { panic!("one entry") };
+        let paths: Vec<_> = entry.draft.changes.iter().map(|it| it.change.path.as_str()).collect();
+        assert_eq!((entry.seq, entry.timestamp), (5, at(200)));
+        let part = ["coins.coin_a._id", "coins.coin_a.purse", "coins.coin_a.face"];
+        assert_eq!(paths, [&["coins_max"][..], &part].concat());
+    }
+
+    #[test]
+    fn a_part_that_changes_hands_stands_in_both_histories() {
+        let mut batch = batch();
+        unit(&mut batch, 200, |work| {
+            work.create(&Purse { id: "purse_b".to_owned(), coins_max: 0 })?;
+            work.create(&coin("coin_a", "purse_a"))
+        })
+        .expect("done");
+        unit(&mut batch, 200, |work| {
+            let before = work.get(&coin("coin_a", "purse_a").key())?;
+            work.revise(&before, &coin("coin_a", "purse_b"))
+        })
+        .expect("moved");
+        let moved = batch.entries()[2..].iter().map(|entry| {
+            let sides = entry.draft.changes.iter().map(|it| &it.change);
+            let gone = sides.clone().all(|change| change.old.is_some() && change.new.is_none());
+            let came = sides.clone().all(|change| change.old.is_none() && change.new.is_some());
+            (entry.draft.subject.to_string(), entry.seq, gone, came)
+        });
+        let expected = [("module:purse_a", 6, true, false), ("module:purse_b", 2, false, true)];
+        let expected =
+            expected.map(|(subject, seq, gone, came)| (subject.to_owned(), seq, gone, came));
+        assert_eq!(moved.collect::<Vec<_>>(), expected);
+    }
+
+    /// One step of a unit: purse and coin by number.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Fill(usize, i64),
+        Mint(usize, usize),
+        Melt(usize),
+        Refuse,
+    }
+
+    const PURSES: [&str; 2] = ["purse_a", "purse_b"];
+    const COINS: [&str; 2] = ["coin_a", "coin_b"];
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..2_usize, 0..3_i64).prop_map(|(purse, max)| Step::Fill(purse, max)),
+            3 => (0..2_usize, 0..2_usize).prop_map(|(purse, coin)| Step::Mint(purse, coin)),
+            2 => (0..2_usize).prop_map(Step::Melt),
+            1 => Just(Step::Refuse),
+        ]
+    }
+
+    fn walk(work: &mut Work, step: &Step) -> Result<(), Stop> {
+        match step {
+            Step::Fill(at, coins_max) => match work.find(&purse(PURSES[*at]))? {
+                Some(before) => {
+                    work.revise(&before, &Purse { coins_max: *coins_max, ..before.clone() })
+                }
+                None => work.create(&Purse { id: PURSES[*at].to_owned(), coins_max: *coins_max }),
+            },
+            Step::Mint(at, which) => {
+                work.get(&purse(PURSES[*at]))?;
+                let new = coin(COINS[*which], PURSES[*at]);
+                if work.find(&new.key())?.is_none() { work.create(&new) } else { Ok(()) }
+            }
+            Step::Melt(which) => {
+                if let Some(coin) = work.find(&coin(COINS[*which], "").key())? {
+                    work.erase(&coin);
+                }
+                Ok(())
+            }
+            Step::Refuse => Err(Fault::of(Code::Invalid).into()),
+        }
+    }
+
+    /// What a subject's entries make of the record that was loaded.
+    fn replayed(batch: &Batch, subject: &str, initial: Document) -> Document {
+        let mut record = initial;
+        for entry in batch.entries().iter().filter(|entry| entry.draft.root.ends_with(subject)) {
+            let changes: Vec<_> = entry.draft.changes.iter().map(|it| it.change.clone()).collect();
+            change::apply(&mut record, &changes).expect("fits");
+        }
+        if let Some(Bson::Document(coins)) = record.remove("coins") {
+            // A coin that was melted is left without fields.
+            let is_there = |coin: &Bson| coin.as_document().is_some_and(|coin| !coin.is_empty());
+            let coins: Document = coins.into_iter().filter(|(_, coin)| is_there(coin)).collect();
+            if !coins.is_empty() {
+                record.insert("coins", coins);
+            }
+        }
+        record
+    }
+
+    fn as_it_stands(batch: &Batch, id: &str) -> Document {
+        let Some(mut record) = batch.find(&purse(id).locator).cloned() else {
+            return Document::new();
+        };
+        record.remove(REVISION);
+        record.remove(REVISED_AT);
+        let coins = COINS.iter().filter_map(|which| {
+            let coin = batch.find(&coin(which, "").key().locator)?;
+            (coin.get_str("purse").ok() == Some(id)).then(|| ((*which).to_owned(), coin.into()))
+        });
+        let coins: Document = coins.map(|(name, coin): (_, Bson)| (name, coin)).collect();
+        if !coins.is_empty() {
+            record.insert("coins", coins);
+        }
+        record
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_numbered_without_gaps_never_run_back_and_replay_to_the_record(
+            units in prop::collection::vec(
+                (0..300_i64, prop::collection::vec(step(), 1..4)), 1..12,
+            ),
+        ) {
+            let mut batch = batch();
+            for (now, steps) in &units {
+                let _ = unit(&mut batch, *now, |work| steps.iter().try_for_each(|s| walk(work, s)));
+            }
+            let mut newest: BTreeMap<String, (i64, Timestamp)> = BTreeMap::new();
+            newest.insert("module:purse_a".to_owned(), (4, at(100)));
+            for entry in batch.entries() {
+                prop_assert!(!entry.draft.changes.is_empty());
+                let last = newest.entry(entry.draft.subject.to_string()).or_insert((0, at(0)));
+                prop_assert_eq!(entry.seq, last.0 + 1);
+                prop_assert!(entry.timestamp >= last.1);
+                *last = (entry.seq, entry.timestamp);
+            }
+            for id in PURSES {
+                let root = batch.find(&purse(id).locator);
+                let (seq, at) = newest.get(&format!("module:{id}")).copied().unwrap_or((0, at(0)));
+                prop_assert_eq!(root.and_then(|root| root.get_i64(REVISION).ok()).unwrap_or(0), seq);
+                if let Some(root) = root {
+                    prop_assert_eq!(root.get_datetime(REVISED_AT).ok(), Some(&at));
+                }
+                let mut initial =
+                    if id == "purse_a" { stored_purse(id, 4) } else { Document::new() };
+                initial.remove(REVISION);
+                initial.remove(REVISED_AT);
+                prop_assert_eq!(replayed(&batch, id, initial), as_it_stands(&batch, id));
+            }
+            // Whatever the units did, the loaded record is guarded by what it was loaded with.
+            for posting in posting::records(&batch) {
+                for update in posting.command.get_array("updates").into_iter().flatten() {
+                    let guard = update.as_document().and_then(|update| update.get("q"));
+                    let expected = doc! { "_id": "purse_a", REVISION: 4_i64 };
+                    prop_assert_eq!(guard, Some(&Bson::Document(expected)));
+                }
+            }
+            batch.rewind();
+            prop_assert!(batch.entries().is_empty() && posting::records(&batch).is_empty());
+        }
+    }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::doctor;
 use super::keys::KeyCache;
-use super::lane::{Lane, Queued, SEATS};
+use super::lane::{Lane, Queued, SESSIONS};
 use super::node::Node;
 use super::record::{Key, Locator, Record};
 use super::trouble;
@@ -75,12 +75,12 @@ impl Store {
         let client = client(config).await?;
         doctor::check(&client).await?;
         let database = client.database(&config.database);
-        let mut sessions = Vec::with_capacity(SEATS + 1);
-        for _ in 0..=SEATS {
+        let mut sessions = Vec::with_capacity(SESSIONS);
+        for _ in 0..SESSIONS {
             let session = client.start_session().await;
             sessions.push(session.map_err(|error| trouble::describe(&error))?);
         }
-        let node = Node::new(&database, parts.node, &sessions, parts.clock);
+        let node = Node::new(&database, &parts.node, &sessions, parts.clock);
         let bounds = Bounds { operations: config.batch_operations, bytes: config.batch_bytes };
         let inner = Arc::new(Inner {
             database,
@@ -91,8 +91,7 @@ impl Store {
             in_progress: InProgress::default(),
         });
         let (queue, waiting) = mpsc::channel(config.queue);
-        let session = sessions.pop().expect("one more than there are seats");
-        let lane = Lane::new(Arc::clone(&inner), session, sessions);
+        let lane = Lane::new(Arc::clone(&inner), sessions);
         let lane = parts.runtime.spawn(lane.run(waiting));
         Ok(Self(Arc::new(Shared {
             inner,

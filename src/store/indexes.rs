@@ -3,7 +3,7 @@
 //! same), and a unique index on a field that may be absent is partial by `$exists` (a `$type`
 //! filter is not used by an equality query).
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 
 pub(super) struct Index {
     pub keys: Document,
@@ -50,6 +50,36 @@ impl Index {
         }
         index
     }
+
+    /// Whether this is what the database has under its name.
+    pub fn is(&self, found: &Document) -> bool {
+        let wanted = self.specification();
+        let same = |field| match (wanted.get(field), found.get(field)) {
+            (None, None) => true,
+            (Some(wanted), Some(found)) => equal(wanted, found),
+            _ => false,
+        };
+        ["key", "unique", "partialFilterExpression", "expireAfterSeconds"].into_iter().all(same)
+    }
+}
+
+/// Numbers by value: what was made in a shell is a double.
+fn equal(wanted: &Bson, found: &Bson) -> bool {
+    match (wanted, found) {
+        (Bson::Document(wanted), Bson::Document(found)) => {
+            wanted.len() == found.len()
+                && wanted.iter().zip(found).all(|(w, f)| w.0 == f.0 && equal(w.1, f.1))
+        }
+        _ => match (number(wanted), number(found)) {
+            (Some(wanted), Some(found)) => wanted.total_cmp(&found).is_eq(),
+            _ => wanted == found,
+        },
+    }
+}
+
+fn number(value: &Bson) -> Option<f64> {
+    let integer = value.as_i32().or_else(|| i32::try_from(value.as_i64()?).ok());
+    integer.map(f64::from).or_else(|| value.as_f64())
 }
 
 fn one(field: &str) -> Index {
@@ -113,5 +143,18 @@ mod tests {
         let names: Vec<_> = of("user_apps").iter().map(Index::name).collect();
         assert_eq!(names[2], "user_id_1_app_id_1");
         assert_eq!(of("user_audit_logs")[2].name(), "timestamp_-1__id_-1");
+    }
+
+    #[test]
+    fn an_index_is_recognised_by_what_it_does_and_not_by_its_name() {
+        let email = one("email").unique().where_exists("email");
+        let mut found = email.specification();
+        found.extend(doc! { "v": 2, "key": { "email": 1.0 } });
+        assert!(email.is(&found));
+        assert!(!one("email").is(&found));
+        assert!(!email.is(&doc! { "key": { "email": 1 }, "name": "email_1" }));
+        assert!(!email.is(&doc! { "key": { "email": 1 }, "name": "email_1", "unique": true }));
+        assert!(!trail("app_id").is(&one("app_id").specification()));
+        assert!(!trail("a").is(&doc! { "key": { "a": 1, "_id": -1, "timestamp": -1 } }));
     }
 }

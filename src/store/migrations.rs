@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
+use mongodb::options::{CreateCollectionOptions, ValidationAction, ValidationLevel};
 
 use super::client::Store;
 use super::indexes;
@@ -99,8 +100,7 @@ async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
     let mut existing = HashMap::new();
     let mut listed = database.list_collections().await.map_err(broken)?;
     while let Some(collection) = listed.try_next().await.map_err(broken)? {
-        let validator = collection.options.validator.unwrap_or_default();
-        existing.insert(collection.name, validator);
+        existing.insert(collection.name, collection.options);
     }
     let mut steps = Vec::new();
     for (name, schema) in COLLECTIONS {
@@ -109,22 +109,60 @@ async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
             None => {
                 let command = doc! { "create": *name, "validator": validator };
                 steps.push(Step { what: format!("create collection {name}"), command });
-                Vec::new()
+                HashMap::new()
             }
-            Some(old) => {
-                if *old != validator {
-                    let command = doc! { "collMod": *name, "validator": validator };
+            Some(options) => {
+                if !enforces(options, &validator) {
+                    let command = doc! { "collMod": *name, "validator": validator,
+                    "validationLevel": "strict", "validationAction": "error" };
                     steps.push(Step { what: format!("change the validator of {name}"), command });
                 }
-                database.collection::<Document>(name).list_index_names().await.map_err(broken)?
+                indexed(database, name).await.map_err(broken)?
             }
         };
-        for index in indexes::of(name).iter().filter(|index| !indexed.contains(&index.name())) {
-            let command = doc! { "createIndexes": *name, "indexes": [index.specification()] };
-            steps.push(Step { what: format!("create index {} of {name}", index.name()), command });
+        for index in indexes::of(name) {
+            steps.extend(missing(name, &index, indexed.get(&index.name())));
         }
     }
     Ok(Plan { steps })
+}
+
+/// Whether every write is checked by this validator, and refused by it.
+fn enforces(options: &CreateCollectionOptions, validator: &Document) -> bool {
+    options.validator.as_ref() == Some(validator)
+        && matches!(options.validation_level, None | Some(ValidationLevel::Strict))
+        && matches!(options.validation_action, None | Some(ValidationAction::Error))
+}
+
+/// The indexes of a collection by name, as the database describes them.
+async fn indexed(
+    database: &mongodb::Database,
+    collection: &str,
+) -> Result<HashMap<String, Document>, mongodb::error::Error> {
+    let mut indexed = HashMap::new();
+    let mut listed = database.run_cursor_command(doc! { "listIndexes": collection }).await?;
+    while let Some(index) = listed.try_next().await? {
+        indexed.insert(index.get_str("name").unwrap_or_default().to_owned(), index);
+    }
+    Ok(indexed)
+}
+
+/// An index of this name that is another one goes first.
+fn missing(collection: &str, index: &indexes::Index, found: Option<&Document>) -> Vec<Step> {
+    let name = index.name();
+    let create = Step {
+        what: format!("create index {name} of {collection}"),
+        command: doc! { "createIndexes": collection, "indexes": [index.specification()] },
+    };
+    match found {
+        Some(found) if index.is(found) => Vec::new(),
+        None => vec![create],
+        Some(_) => {
+            let what = format!("drop index {name} of {collection}, which is another one");
+            let command = doc! { "dropIndexes": collection, "index": name };
+            vec![Step { what, command }, create]
+        }
+    }
 }
 
 fn validator(name: &str, schema: &str) -> Result<Document, String> {

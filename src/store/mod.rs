@@ -4,7 +4,7 @@
 //! [`Warrant`](crate::audit::warrant::Warrant). A write is a *unit*: a pure function over the records
 //! it asks for ([`work::Work`]), applied inside one transaction together with its trail entries and
 //! its idempotency record. Units wait in one *lane* per process, which takes what is queued into one
-//! transaction ([`lane`]: group commit, splitting, setting aside; [`write`]: the transaction itself).
+//! transaction (`lane`: group commit, splitting, setting aside; `write`: the transaction itself).
 //! What changed is computed, never told: no change, no entry, and no entry without a change.
 //!
 //! All work runs on the store's own runtime, so a request that goes away never cancels a driver's
@@ -15,6 +15,7 @@
 //!
 //! To add a collection: a `Kind` in its slice, a validator in `schemas/`, its indexes in `indexes`.
 
+mod aside;
 mod batch;
 mod client;
 mod doctor;
@@ -26,6 +27,7 @@ mod node;
 mod posting;
 mod read;
 mod record;
+mod settle;
 mod touch;
 mod trouble;
 mod unit;

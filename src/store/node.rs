@@ -24,12 +24,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub fn new(
-        database: &Database,
-        name: String,
-        sessions: &[ClientSession],
-        clock: Clock,
-    ) -> Self {
+    pub fn new(database: &Database, name: &str, sessions: &[ClientSession], clock: Clock) -> Self {
         let sessions = sessions.iter().map(|session| session.id().clone()).collect();
         Self { database: database.clone(), id: format!("node:{name}").into(), sessions, clock }
     }

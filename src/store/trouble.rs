@@ -3,7 +3,7 @@
 
 use bson::Document;
 use mongodb::error::{
-    Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
+    Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
 use crate::kernel::fault::{Code, Fault};
@@ -45,9 +45,12 @@ pub(super) fn of(error: &Error) -> Trouble {
     }
 }
 
+/// A write concern that failed comes with a commit that was carried out: it may still reach a
+/// majority, whatever the reason, so it must not be taken for a transaction that did not happen.
 pub(super) fn of_commit(error: &Error) -> Trouble {
     let unknown = error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT);
-    if unknown { Trouble::InDoubt } else { of(error) }
+    let carried_out = matches!(*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
+    if unknown || carried_out { Trouble::InDoubt } else { of(error) }
 }
 
 /// A command that the server carried out answers ok:1 even where single statements failed; the
@@ -66,7 +69,7 @@ pub(super) fn of_write_errors(collection: &str, reply: &Document) -> Option<Trou
 fn code_of(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
-        ErrorKind::Write(mongodb::error::WriteFailure::WriteError(write)) => Some(write.code),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
         _ => None,
     }
 }

@@ -21,6 +21,8 @@ use crate::kernel::ids::EntryId;
 pub(super) trait Operation: Send + Sync {
     fn warrant(&self) -> &Warrant;
     fn hints(&self) -> &[Locator];
+    /// The hints as names, made once.
+    fn names(&self) -> &[String];
     /// Forgets what the last pass answered.
     fn reset(&mut self);
     /// Calls the pure function; whether it answered.
@@ -61,6 +63,7 @@ enum Remembered<A> {
 pub(super) struct Unit<A, F> {
     pub warrant: Warrant,
     pub hints: Vec<Locator>,
+    names: Vec<String>,
     pub body: F,
     pub reply: oneshot::Sender<Result<Done<A>, Fault>>,
     /// Held while the unit lives: an equal Idempotency-Key is answered 409 meanwhile.
@@ -86,7 +89,17 @@ impl<A, F> Unit<A, F> {
         reply: oneshot::Sender<Result<Done<A>, Fault>>,
         running: Option<Running>,
     ) -> Self {
-        Self { warrant, hints, body, reply, running, state: State::Open, entry_ids: Vec::new() }
+        let names = hints.iter().map(Locator::name).collect();
+        Self {
+            warrant,
+            hints,
+            names,
+            body,
+            reply,
+            running,
+            state: State::Open,
+            entry_ids: Vec::new(),
+        }
     }
 }
 
@@ -101,6 +114,10 @@ where
 
     fn hints(&self) -> &[Locator] {
         &self.hints
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
     }
 
     fn reset(&mut self) {
@@ -131,7 +148,7 @@ where
     fn replay(&mut self, earlier: Earlier<'_>) {
         let result = recall(&earlier).and_then(|remembered| match remembered {
             Remembered::Answer(answer) => Ok(answer),
-            Remembered::Refusal(fault) => Err(fault),
+            Remembered::Refusal(fault) => Err(fault.replayed()),
         });
         self.state = State::Replayed(result);
     }
@@ -219,5 +236,51 @@ impl InProgress {
 impl Drop for Running {
     fn drop(&mut self) {
         self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_busy_while_its_unit_lives() {
+        let keys = InProgress::default();
+        let running = keys.enter("key").expect("free");
+        assert!(keys.enter("key").is_none());
+        assert!(keys.enter("another").is_some());
+        drop(running);
+        assert!(keys.enter("key").is_some());
+    }
+
+    #[test]
+    fn only_a_refusal_that_stays_true_is_remembered() {
+        let remembered = |code| is_final(&Fault::of(code));
+        for code in [Code::NotFound, Code::AlreadyExists, Code::Invalid] {
+            assert!(remembered(code), "{}", code.name());
+        }
+        for code in [
+            Code::MalformedRequest,
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+            Code::RevisionMismatch,
+            Code::Internal,
+            Code::Overloaded,
+            Code::StoreUnavailable,
+            Code::OutcomeUnknown,
+        ] {
+            assert!(!remembered(code), "{}", code.name());
+        }
+    }
+
+    #[test]
+    fn a_remembered_refusal_says_what_the_first_one_said() {
+        let first = Fault::invalid("/amount", "not_accepted", "a whole number").because("a cause");
+        let stored = serde_json::to_vec(&Remembered::<()>::Refusal(copy(&first))).expect("JSON");
+        let again = serde_json::from_slice(&stored).expect("the same type");
+        let Remembered::<()>::Refusal(again) = again else { panic!("a refusal") };
+        assert_eq!((again.code(), again.detail()), (first.code(), first.detail()));
+        assert_eq!(again.errors(), first.errors());
+        assert_eq!(again.cause(), None);
     }
 }

@@ -104,8 +104,8 @@ impl<'a> Work<'a> {
         if let Some(at) = self.overlay.iter().position(|overlaid| overlaid.name == name) {
             return Ok(self.overlay[at].document.as_ref());
         }
-        if let Some(document) = self.batch.get(&name) {
-            return Ok(document);
+        if self.batch.is_loaded(&name) {
+            return Ok(self.batch.get(&name));
         }
         self.missing.push(locator.clone());
         Err(Stop::Missing)

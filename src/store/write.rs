@@ -31,6 +31,9 @@ pub(super) const IDEMPOTENCY: &str = "idempotency";
 const IDEMPOTENCY_KEPT_MS: i64 = 7 * DAY_MS;
 /// How often units may ask for further records before they are taken for broken.
 const PASSES_MAX: usize = 8;
+/// For the last look at a commit in doubt, within the time that the caller still waits: a driver
+/// that has just lost its server asks for it again after half a second at the earliest.
+const RECONCILE_WITHIN: Duration = Duration::from_millis(1500);
 const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) type Units = [Box<dyn Operation>];
@@ -106,6 +109,8 @@ async fn prepare(
             });
             break;
         }
+        // What this pass has created is not there: it must not hide what the database holds.
+        batch.rewind();
         load(store, session, &mut batch, missing).await?;
     }
     let keys = data_keys(store, session, &mut batch).await?;
@@ -228,7 +233,10 @@ fn apply_all(
         } else if answered {
             match work.close() {
                 Ok(closed) => batch.merge(index, closed, now),
-                Err(roots) => missing.extend(roots),
+                Err(roots) => {
+                    unit.reset();
+                    missing.extend(roots);
+                }
             }
         }
     }
@@ -375,7 +383,7 @@ async fn commit(
 async fn reconcile(store: &Inner, proof: &Proof) -> Result<(), Trouble> {
     let collection = store.database.collection::<Document>(proof.collection);
     let look = collection.find_one(doc! { "_id": &proof.id }).read_concern(ReadConcern::majority());
-    match tokio::time::timeout(Duration::from_millis(500), look.into_future()).await {
+    match tokio::time::timeout(RECONCILE_WITHIN, look.into_future()).await {
         Ok(Ok(Some(_))) => Ok(()),
         _ => Err(Trouble::InDoubt),
     }

@@ -64,7 +64,8 @@ struct EntryPage {
     next_cursor: Option<String>,
 }
 
-#[utoipa::path(get, path = "/v1/audit/logs", tag = "auditors",
+/// List entries of the trail, the newest first.
+#[utoipa::path(get, path = "/v1/audit/logs", operation_id = "list_entries", tag = "auditors",
     params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
         ("actor" = Option<String>, Query, description = "Id of the app, user or operator"),
         ("action" = Option<String>, Query), ("module" = Option<String>, Query),
@@ -88,7 +89,8 @@ async fn list(
     Ok(Answer::ok(&EntryPage { items: page.items.iter().map(view).collect(), next_cursor })?)
 }
 
-#[utoipa::path(get, path = "/v1/audit/logs/{entry}", tag = "auditors",
+/// Read one entry of the trail.
+#[utoipa::path(get, path = "/v1/audit/logs/{entry}", operation_id = "read_entry", tag = "auditors",
     params(("entry" = String, Path)), responses((status = 200, body = EntryView)))]
 async fn one(
     call: Call<ReadTrail>,

@@ -117,9 +117,10 @@ async fn opened(
     let mut users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
     users.sort_unstable();
     users.dedup();
-    let keys = match grant.target().sees_personal_values {
-        true => store.data_keys(&grant.pass(), &users).await?,
-        false => HashMap::new(),
+    let keys = if grant.target().sees_personal_values {
+        store.data_keys(&grant.pass(), &users).await?
+    } else {
+        HashMap::new()
     };
     for entry in &mut entries {
         let key = entry.user_id.and_then(|id| keys.get(&id));

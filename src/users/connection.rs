@@ -3,6 +3,8 @@
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
+use crate::access::key::StoredKey;
+use crate::access::limits::RateLimits;
 use crate::audit::actor::Subject;
 use crate::audit::seal::Sensitivity;
 use crate::kernel::ids::{AppId, ConnectionId, UserId};
@@ -46,15 +48,6 @@ pub struct Connection {
     /// Since when the app has let go; the data is kept for 30 days from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactive_at: Option<Timestamp>,
-}
-
-/// A new key as it is stored: nothing of it can be used without the keyring.
-#[derive(Debug, Clone)]
-pub struct StoredKey {
-    pub sealed: String,
-    pub id: String,
-    pub mac: String,
-    pub hint: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,19 +102,6 @@ pub struct SyncSettings {
 impl Default for SyncSettings {
     fn default() -> Self {
         Self { wallet_updates: true, profile_updates: true, transaction_history: true }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RateLimits {
-    pub requests_per_minute: i64,
-    pub requests_per_hour: i64,
-}
-
-/// The source document's sample.
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self { requests_per_minute: 100, requests_per_hour: 1000 }
     }
 }
 

@@ -2,4 +2,17 @@
 
 mod harness;
 
+mod apps;
+mod architecture;
+mod database;
+mod faults;
+mod keys;
 mod main_job;
+mod nets;
+mod papers;
+mod patch;
+mod registration;
+mod shapes;
+mod trail;
+mod view;
+mod write_path;

@@ -1,4 +1,6 @@
-//! Referrals: a user's code, and how many people came by it.
+//! Referrals: a user's code, and how many people came by it. Embedded in the user record and seen by
+//! apps that hold `referrals_access`. This far a person starts without a code; nothing gives out or
+//! redeems one.
 
 use bson::{Bson, Document, doc};
 use serde_json::Value;

@@ -1,4 +1,6 @@
-//! Subscription: which plan a user has, and until when.
+//! Subscription: which plan a user has, and until when. Embedded in the user record and seen by apps
+//! that hold `subscription_access`. This far a person starts without a plan; nothing starts or ends
+//! one.
 
 use bson::{Bson, Document, doc};
 use serde_json::Value;

@@ -1,5 +1,6 @@
 //! Wallet: how many credits a user has. Embedded in the user record and shared by every app that
-//! holds `wallet_access`. Credits are whole units; nothing sets a balance.
+//! holds `wallet_access`. Credits are whole units, never a fraction. This far a person starts with
+//! none; nothing sets a balance, because two apps that both set would erase each other.
 
 use bson::{Document, doc};
 use serde_json::Value;

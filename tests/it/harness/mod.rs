@@ -5,13 +5,16 @@
 //! When a test ends, its Purser is stopped, the trail is replayed and compared with the stored
 //! documents, and the process must not have logged an error.
 
+mod counter;
+mod lock;
 mod mongod;
 mod principal;
 mod replay;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -25,8 +28,11 @@ use purser::kernel::time::{Clock, Timestamp, parse_rfc3339};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+pub use counter::Counter;
+pub use lock::Lock;
 pub use mongod::Mongod;
 pub use principal::{Principal, Reply};
+pub use replay::MEANT_TO_BREAK;
 
 /// The moment at which every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
@@ -69,8 +75,7 @@ impl Purser {
         let config = configuration(uri, database, settings);
         let runtime = build::runtime(&config).expect("a runtime");
         let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
-        let seed = 7 + u64::from(settings.iter().any(|(key, _)| *key == "PURSER__SERVER__NODE"));
-        let chance = Chance::from_seed(seed);
+        let chance = Chance::from_seed(7 + starts_before(uri, database));
         let inner = build::Purser::assemble(config, &runtime, clock, chance).expect("assembles");
         runtime.block_on(inner.migrate()).expect("migrates");
         let (ready, listening) = mpsc::channel();
@@ -145,6 +150,7 @@ impl Purser {
     }
 
     /// As `app`, with these fields of the registration instead.
+    #[expect(clippy::needless_pass_by_value, reason = "what is sent is written where it is sent")]
     pub fn app_with(&self, id: &str, fields: Value) -> Principal {
         let mut body = json!({
             "app_id": id,
@@ -159,7 +165,6 @@ impl Purser {
         self.with_key(answer["key"].as_str().expect("a key"))
     }
 
-    /// Stops serving and starts again on the same database, as after a deploy.
     pub fn db_drop(&self) {
         self.db(|database| async move { database.drop().await }).expect("dropped");
     }
@@ -231,6 +236,20 @@ impl Drop for Purser {
         assert_eq!(replay::errors_logged(), self.errors_before, "an error was logged");
         self.db_drop();
     }
+}
+
+/// A variable of the environment that says how the tests run.
+pub fn variable(name: &str) -> Option<String> {
+    purser::config::environment().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// How often a Purser was started on this database: each makes ids and keys of its own.
+fn starts_before(uri: &str, database: &str) -> u64 {
+    static STARTS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+    let mut starts = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = starts.entry(format!("{uri} {database}")).or_default();
+    *count += 1;
+    *count - 1
 }
 
 pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Config {

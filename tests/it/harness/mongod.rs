@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::options::ClientOptions;
 
@@ -24,12 +24,27 @@ pub fn shared() -> &'static Mongod {
     SHARED.get_or_init(Mongod::start)
 }
 
-/// Stops mongod when the tests' process is gone, however it went, and removes its folder.
+/// Stops mongod when the tests' process is gone, however it went, and removes its folder. A server
+/// that was killed while there is a file `down` is started again once that file is gone.
 const GUARD: &str = r#"
-    "$0" "$@" >"$FOLDER/out" 2>&1 & server=$!
-    trap 'kill $server 2>/dev/null; wait $server; rm -rf "$FOLDER"; exit 0' TERM
-    while kill -0 "$OWNER" 2>/dev/null && kill -0 $server 2>/dev/null; do sleep 0.2; done
-    kill $server 2>/dev/null; wait $server; rm -rf "$FOLDER"
+    run() { "$0" "$@" >>"$FOLDER/out" 2>&1 & server=$!; }
+    end() {
+        kill -CONT $server 2>/dev/null; kill $server 2>/dev/null
+        wait $server; rm -rf "$FOLDER"; exit 0
+    }
+    run "$@"
+    trap end TERM
+    was_down=
+    while kill -0 "$OWNER" 2>/dev/null; do
+        if [ -e "$FOLDER/down" ]; then
+            was_down=1
+        elif ! kill -0 $server 2>/dev/null; then
+            [ -n "$was_down" ] || break
+            was_down=; run "$@"
+        fi
+        sleep 0.1
+    done
+    end
 "#;
 
 impl Mongod {
@@ -61,6 +76,7 @@ impl Mongod {
         mongod
     }
 
+    /// Initiates the replica set unless that is done, and waits for its primary.
     fn initiate(&self) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
@@ -72,7 +88,7 @@ impl Mongod {
             let admin = client.database("admin");
             let members = vec![doc! { "_id": 0, "host": member }];
             let config = doc! { "_id": "rs0", "members": members,
-                "settings": { "electionTimeoutMillis": 1000 } };
+            "settings": { "electionTimeoutMillis": 1000 } };
             let _ = admin.run_command(doc! { "replSetInitiate": config }).await;
             let until = Instant::now() + Duration::from_secs(30);
             loop {
@@ -95,15 +111,52 @@ impl Mongod {
         })
     }
 
-    /// Makes commands of Purser fail as `data` says, `mode` times.
-    pub fn fail(&self, mode: Document, data: Document) {
+    /// Makes commands of Purser fail as `data` says, `mode` times; `entered` takes the answer.
+    pub fn fail(&self, mode: impl Into<Bson>, data: Document) -> i64 {
         let mut data = data;
         data.insert("appName", "purser");
-        self.admin(doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data });
+        let fail = doc! { "configureFailPoint": "failCommand", "mode": mode.into(), "data": data };
+        let reply = self.admin(fail);
+        reply.get_i64("count").or_else(|_| reply.get_i32("count").map(i64::from)).expect("a count")
+    }
+
+    /// Waits until a command has met the fail point that was set when `before` was answered.
+    pub fn entered(&self, before: i64) {
+        self.admin(doc! { "waitForFailPoint": "failCommand", "timesEntered": before + 1,
+        "maxTimeMS": 20_000 });
     }
 
     pub fn heal(&self) {
         self.admin(doc! { "configureFailPoint": "failCommand", "mode": "off" });
+    }
+
+    /// As by `kill -9`; the guard keeps it down until `revive`.
+    pub fn kill(&self) {
+        std::fs::write(self.folder.join("down"), "").expect("a file");
+        // The guard must have seen the file before the server is gone.
+        std::thread::sleep(Duration::from_millis(500));
+        self.signal("-KILL");
+    }
+
+    /// Starts it again on its data, and waits for its primary.
+    pub fn revive(&self) {
+        std::fs::remove_file(self.folder.join("down")).expect("it is down");
+        self.initiate();
+    }
+
+    /// It keeps its connections and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = std::fs::read_to_string(self.folder.join("mongod.lock")).expect("its id");
+        let sent = Command::new("kill").args([signal, process.trim()]).status();
+        assert!(sent.expect("kill runs").success(), "{signal} reached no mongod");
     }
 }
 
@@ -118,7 +171,7 @@ impl Drop for Mongod {
 
 /// `PURSER_MONGOD`, or what `scripts/mongod path` finds or gets.
 fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("PURSER_MONGOD") {
+    if let Some(path) = super::variable("PURSER_MONGOD") {
         return path.into();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");

@@ -52,10 +52,12 @@ impl Principal {
         self.send("GET", path, None)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is sent is written where it is sent")]
     pub fn post(&self, path: &str, body: Value) -> Reply {
         self.send("POST", path, Some(body.to_string().into_bytes()))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is sent is written where it is sent")]
     pub fn patch(&self, path: &str, body: Value) -> Reply {
         self.send("PATCH", path, Some(body.to_string().into_bytes()))
     }

@@ -1,0 +1,414 @@
+//! What `/v1/admin/apps` accepts and answers, and the checks of what is accepted.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::commands::{AppChange, Issued, NewApp};
+use super::model::{App, AppKey, AppStatus, Issuance, Role, Trust};
+use crate::access::limits::RateLimits;
+use crate::access::permission::is_permission;
+use crate::http::checks::Checks;
+use crate::http::json::Patch;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{NAME_RULE, Name};
+use crate::kernel::text;
+use crate::kernel::time::rfc3339;
+
+/// An app to be registered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppBody {
+    /// `[a-z0-9_]{3,64}`, for good.
+    #[schema(example = "external_app_001")]
+    app_id: String,
+    #[schema(example = "External Application")]
+    name: String,
+    #[serde(default)]
+    description: String,
+    trust: Trust,
+    /// The ceiling of what its connections may hold.
+    #[schema(example = json!(["read", "write", "wallet_access"]))]
+    permissions: Vec<String>,
+    /// What a connection holds unless the registration says otherwise; the ceiling, unless sent.
+    default_permissions: Option<Vec<String>>,
+    /// What of the shared part the app sees, as paths; `null` is everything.
+    visible_fields: Option<Vec<String>>,
+    #[serde(default)]
+    may_issue: IssuanceBody,
+    #[serde(default)]
+    roles: Vec<RoleBody>,
+    #[serde(default)]
+    rate_limits: LimitsBody,
+}
+
+/// A merge patch of an app; of its settings, only `visible_fields` can be removed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppPatch {
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    name: Patch<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    description: Patch<String>,
+    #[schema(value_type = Option<AppStatus>)]
+    #[serde(default)]
+    status: Patch<AppStatus>,
+    #[schema(value_type = Option<Trust>)]
+    #[serde(default)]
+    trust: Patch<Trust>,
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    permissions: Patch<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    default_permissions: Patch<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    visible_fields: Patch<Vec<String>>,
+    #[schema(value_type = Option<IssuancePatch>)]
+    #[serde(default)]
+    may_issue: Patch<IssuancePatch>,
+    #[schema(value_type = Option<Vec<RoleBody>>)]
+    #[serde(default)]
+    roles: Patch<Vec<RoleBody>>,
+    #[schema(value_type = Option<LimitsPatch>)]
+    #[serde(default)]
+    rate_limits: Patch<LimitsPatch>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuancePatch {
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    categories: Patch<Vec<String>>,
+    #[schema(value_type = Option<i64>)]
+    #[serde(default)]
+    per_day: Patch<i64>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsPatch {
+    #[schema(value_type = Option<i64>)]
+    #[serde(default)]
+    requests_per_minute: Patch<i64>,
+    #[schema(value_type = Option<i64>)]
+    #[serde(default)]
+    requests_per_hour: Patch<i64>,
+}
+
+/// Which credits the app may create.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuanceBody {
+    categories: Vec<String>,
+    /// Whole credits a day.
+    per_day: i64,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleBody {
+    name: String,
+    #[serde(default)]
+    permissions: Vec<String>,
+    /// Whether a new connection gets it unless the registration names roles.
+    #[serde(default)]
+    default: bool,
+}
+
+/// What each connection starts with.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsBody {
+    requests_per_minute: i64,
+    requests_per_hour: i64,
+}
+
+impl Default for LimitsBody {
+    fn default() -> Self {
+        let RateLimits { requests_per_minute, requests_per_hour } = RateLimits::default();
+        Self { requests_per_minute, requests_per_hour }
+    }
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBody {
+    /// RFC 3339; never, unless sent.
+    pub expires_at: Option<String>,
+}
+
+/// An app, without its keys' material.
+#[derive(Serialize, ToSchema)]
+pub struct AppView {
+    app_id: String,
+    name: String,
+    description: String,
+    status: AppStatus,
+    trust: Trust,
+    permissions: Vec<String>,
+    default_permissions: Vec<String>,
+    visible_fields: Option<Vec<String>>,
+    may_issue: IssuanceBody,
+    roles: Vec<RoleBody>,
+    rate_limits: LimitsBody,
+    keys: Vec<KeyView>,
+    created_at: String,
+    updated_at: String,
+    revision: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct KeyView {
+    id: String,
+    hint: String,
+    created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    last_used_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct IssuedView {
+    app: AppView,
+    /// Shown this once.
+    key: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AppPage {
+    pub items: Vec<AppView>,
+    pub next_cursor: Option<String>,
+}
+
+pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {
+    let mut errors = Checks::default();
+    let id = Name::parse(&body.app_id);
+    if id.is_none() {
+        errors.add("/app_id", "not_accepted", NAME_RULE);
+    }
+    let permissions = errors.permissions("/permissions", body.permissions);
+    let default_permissions = body.default_permissions.map_or_else(
+        || permissions.clone(),
+        |held| errors.permissions("/default_permissions", held),
+    );
+    let visible = body.visible_fields.map(|fields| errors.fields("/visible_fields", fields));
+    let new = NewApp {
+        name: errors.line("/name", &body.name, 100),
+        description: errors.optional_line("/description", &body.description, 500),
+        trust: body.trust,
+        permissions,
+        default_permissions,
+        visible_fields: visible.or_else(|| body.trust.visible_by_default()),
+        may_issue: errors.issuance(body.may_issue),
+        roles: errors.roles(body.roles),
+        rate_limits: errors.limits(&body.rate_limits),
+        id: id.unwrap_or_else(|| Name::parse("none").expect("four letters")),
+    };
+    errors.or(new)
+}
+
+pub fn app_change(body: AppPatch) -> Result<AppChange, Fault> {
+    let mut errors = Checks::default();
+    let may_issue = errors.kept("/may_issue", body.may_issue).unwrap_or_default();
+    let limits = errors.kept("/rate_limits", body.rate_limits).unwrap_or_default();
+    let change = AppChange {
+        name: errors.kept("/name", body.name).map(|name| errors.line("/name", &name, 100)),
+        description: errors
+            .kept("/description", body.description)
+            .map(|text| errors.optional_line("/description", &text, 500)),
+        status: errors.kept("/status", body.status),
+        trust: errors.kept("/trust", body.trust),
+        permissions: errors
+            .kept("/permissions", body.permissions)
+            .map(|held| errors.permissions("/permissions", held)),
+        default_permissions: errors
+            .kept("/default_permissions", body.default_permissions)
+            .map(|held| errors.permissions("/default_permissions", held)),
+        visible_fields: body.visible_fields.map(|fields| errors.fields("/visible_fields", fields)),
+        categories: errors
+            .kept("/may_issue/categories", may_issue.categories)
+            .map(|categories| errors.categories(categories)),
+        per_day: errors
+            .kept("/may_issue/per_day", may_issue.per_day)
+            .map(|credits| errors.per_day(credits)),
+        roles: errors.kept("/roles", body.roles).map(|roles| errors.roles(roles)),
+        requests_per_minute: errors
+            .kept(PER_MINUTE, limits.requests_per_minute)
+            .map(|limit| errors.limit(PER_MINUTE, limit)),
+        requests_per_hour: errors
+            .kept(PER_HOUR, limits.requests_per_hour)
+            .map(|limit| errors.limit(PER_HOUR, limit)),
+    };
+    errors.or(change)
+}
+
+const PER_MINUTE: &str = "/rate_limits/requests_per_minute";
+const PER_HOUR: &str = "/rate_limits/requests_per_hour";
+
+/// Fields that the shared part has, as `visible_fields` may name them.
+const SHARED_FIELDS: &[&str] = &[
+    "account_number",
+    "email",
+    "username",
+    "status",
+    "created_at",
+    "updated_at",
+    "profile",
+    "profile.first_name",
+    "profile.last_name",
+    "profile.phone",
+    "profile.timezone",
+    "profile.language",
+    "preferences",
+    "preferences.notifications",
+    "preferences.privacy",
+];
+const CATEGORIES: &[&str] = &["paid", "promo", "plan", "referral", "adjustment"];
+const ROLES_MAX: usize = 50;
+const LIMIT_MAX: i64 = 1_000_000;
+
+impl Checks {
+    fn line(&mut self, pointer: &str, value: &str, characters_max: usize) -> String {
+        self.parsed(pointer, value, |value| text::line(value, characters_max))
+    }
+
+    fn optional_line(&mut self, pointer: &str, value: &str, characters_max: usize) -> String {
+        if value.is_empty() { String::new() } else { self.line(pointer, value, characters_max) }
+    }
+
+    fn permissions(&mut self, pointer: &str, permissions: Vec<String>) -> Vec<String> {
+        self.each(pointer, &permissions, is_permission, "`read`, `write` or `<module>_access`");
+        permissions
+    }
+
+    fn fields(&mut self, pointer: &str, fields: Vec<String>) -> Vec<String> {
+        let accepted = format!("one of {}", SHARED_FIELDS.join(", "));
+        self.each(pointer, &fields, |field| SHARED_FIELDS.contains(&field), &accepted);
+        fields
+    }
+
+    /// What a patch sets of a field that can be changed, but not removed.
+    fn kept<T>(&mut self, pointer: &str, patch: Patch<T>) -> Option<T> {
+        match patch {
+            Patch::Keep => None,
+            Patch::Set(value) => Some(value),
+            Patch::Clear => {
+                self.add(pointer, "required", "can be changed, but not removed");
+                None
+            }
+        }
+    }
+
+    fn issuance(&mut self, body: IssuanceBody) -> Issuance {
+        let IssuanceBody { categories, per_day } = body;
+        Issuance { categories: self.categories(categories), per_day: self.per_day(per_day) }
+    }
+
+    fn categories(&mut self, categories: Vec<String>) -> Vec<String> {
+        let accepted = format!("one of {}", CATEGORIES.join(", "));
+        let known = |category: &str| CATEGORIES.contains(&category);
+        self.each("/may_issue/categories", &categories, known, &accepted);
+        categories
+    }
+
+    fn per_day(&mut self, credits: i64) -> i64 {
+        if credits < 0 {
+            self.add("/may_issue/per_day", "not_accepted", "0 or more whole credits");
+        }
+        credits
+    }
+
+    fn roles(&mut self, bodies: Vec<RoleBody>) -> Vec<Role> {
+        if bodies.len() > ROLES_MAX {
+            self.add("/roles", "too_many", format!("at most {ROLES_MAX} roles"));
+        }
+        let mut roles: Vec<Role> = Vec::new();
+        for (at, RoleBody { name, permissions, default }) in bodies.into_iter().enumerate() {
+            let pointer = format!("/roles/{at}/name");
+            let Some(name) = Name::parse(&name) else {
+                self.add(&pointer, "not_accepted", NAME_RULE);
+                continue;
+            };
+            if roles.iter().any(|role| role.name == name) {
+                self.add(&pointer, "repeated", "named once already");
+            }
+            let pointer = format!("/roles/{at}/permissions");
+            self.each(
+                &pointer,
+                &permissions,
+                |p| text::line(p, 100).is_ok(),
+                "1 to 100 characters",
+            );
+            roles.push(Role { name, permissions, default });
+        }
+        roles
+    }
+
+    fn limits(&mut self, body: &LimitsBody) -> RateLimits {
+        RateLimits {
+            requests_per_minute: self.limit(PER_MINUTE, body.requests_per_minute),
+            requests_per_hour: self.limit(PER_HOUR, body.requests_per_hour),
+        }
+    }
+
+    fn limit(&mut self, pointer: &str, limit: i64) -> i64 {
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            self.add(pointer, "not_accepted", format!("1 to {LIMIT_MAX}"));
+        }
+        limit
+    }
+}
+
+pub fn issued(issued: &Issued) -> IssuedView {
+    IssuedView {
+        app: AppView { revision: issued.revision, ..view(&issued.app) },
+        key: issued.key().to_owned(),
+    }
+}
+
+pub fn view(app: &App) -> AppView {
+    let App { may_issue, rate_limits, .. } = app;
+    let role = |role: &Role| RoleBody {
+        name: role.name.to_string(),
+        permissions: role.permissions.clone(),
+        default: role.default,
+    };
+    AppView {
+        app_id: app.id.to_string(),
+        name: app.name.clone(),
+        description: app.description.clone(),
+        status: app.status,
+        trust: app.trust,
+        permissions: app.permissions.clone(),
+        default_permissions: app.default_permissions.clone(),
+        visible_fields: app.visible_fields.clone(),
+        may_issue: IssuanceBody {
+            categories: may_issue.categories.clone(),
+            per_day: may_issue.per_day,
+        },
+        roles: app.roles.iter().map(role).collect(),
+        rate_limits: LimitsBody {
+            requests_per_minute: rate_limits.requests_per_minute,
+            requests_per_hour: rate_limits.requests_per_hour,
+        },
+        keys: app.keys.iter().map(key_view).collect(),
+        created_at: rfc3339(app.created_at),
+        updated_at: rfc3339(app.updated_at),
+        revision: app.revision,
+    }
+}
+
+fn key_view(key: &AppKey) -> KeyView {
+    KeyView {
+        id: key.id.clone(),
+        hint: key.hint.clone(),
+        created_at: rfc3339(key.created_at),
+        expires_at: key.expires_at.map(rfc3339),
+        revoked_at: key.revoked_at.map(rfc3339),
+        last_used_at: key.last_used_at.map(rfc3339),
+    }
+}

@@ -1,0 +1,320 @@
+//! Three nets under everything that the OpenAPI document lists: every bad credential is refused,
+//! every change leaves one entry for each subject, and who may do what is written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use bson::doc;
+use purser::app::build::job;
+use purser::apps::{self, NewOperator, OperatorRole};
+use purser::crypto::token::{ApiKey, KeyKind};
+use purser::kernel::chance::Chance;
+use purser::kernel::time::DAY_MS;
+use serde_json::{Value, json};
+
+use crate::harness::{Principal, Purser, Reply, person};
+use crate::papers;
+
+/// Operations that need no key: the load balancer's and the document itself. May only shrink.
+const OPEN: &[&str] = &["healthz", "openapi", "readyz"];
+
+/// An operation of the document, with a request that succeeds for the right caller.
+struct Operation {
+    id: String,
+    method: String,
+    path: String,
+    audience: String,
+    keyed: bool,
+}
+
+fn operations() -> Vec<Operation> {
+    let document: Value =
+        serde_json::from_str(&purser::app::papers::openapi()).expect("an OpenAPI document");
+    let all = papers::operations(&document).into_iter();
+    all.map(|(path, method, operation)| Operation {
+        id: operation["operationId"].as_str().expect("an id").to_owned(),
+        method,
+        path,
+        audience: operation["tags"][0].as_str().expect("an audience").to_owned(),
+        keyed: operation["security"].is_null(),
+    })
+    .collect()
+}
+
+/// What the operations are tried on: a person of the app `shop`, and an app to administer.
+struct Stage<'a> {
+    purser: &'a Purser,
+    shop: Principal,
+    admin: Principal,
+    auditor: Principal,
+    made: std::cell::Cell<u32>,
+}
+
+/// One person and one app, made anew for each try, because some operations end what they are
+/// tried on.
+struct Props {
+    number: u32,
+    user: String,
+    connection: Principal,
+    app: String,
+    key: String,
+    entry: String,
+}
+
+impl<'a> Stage<'a> {
+    fn new(purser: &'a Purser) -> Self {
+        let (shop, admin, auditor) = (purser.app("shop"), purser.admin(), purser.auditor());
+        Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0) }
+    }
+
+    fn props(&self, permissions: &[&str]) -> Props {
+        let number = self.made.replace(self.made.get() + 1);
+        let mut body = person(&format!("person{number}@example.com"));
+        body["connection"] = json!({ "permissions": permissions });
+        let (user, connection) = self.shop.register_with(body);
+        let app = format!("target_{number}");
+        let body = json!({
+            "app_id": app, "name": "A target", "trust": "first_party", "permissions": ["read"],
+        });
+        let made = self.admin.post("/v1/admin/apps", body).expect(201);
+        let key = made["app"]["keys"][0]["id"].as_str().expect("a key's id").to_owned();
+        let newest = &self.purser.db_entries(doc! { "app_id": "shop" })[0];
+        let entry = newest.get_object_id("_id").expect("an id").to_hex();
+        Props { number, user, connection, app, key, entry }
+    }
+
+    /// A caller of this audience who may.
+    fn right(&self, audience: &str) -> Principal {
+        match audience {
+            "apps" => self.shop.clone(),
+            "admins" => self.admin.clone(),
+            "auditors" => self.auditor.clone(),
+            _ => self.purser.nobody(),
+        }
+    }
+}
+
+/// Sends what the operation wants, to these props.
+fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
+    let path = operation
+        .path
+        .replace("{user}", &props.user)
+        .replace("{app}", &props.app)
+        .replace("{key}", &props.key)
+        .replace("{entry}", &props.entry);
+    let body = body(&operation.id, props.number);
+    let who = who.with("If-Match", "*");
+    who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
+}
+
+fn body(operation: &str, number: u32) -> Option<Value> {
+    Some(match operation {
+        "register_user" => person(&format!("new{number}@example.com")),
+        "update_user" => json!({ "profile": { "first_name": "Grace" } }),
+        "update_connection" => json!({ "app_display_name": "Grace H." }),
+        "register_app" => json!({
+            "app_id": format!("app_{number}"), "name": "New", "trust": "third_party",
+            "permissions": ["read"],
+        }),
+        "change_app" => json!({ "name": "Another name" }),
+        "issue_app_key" => json!({}),
+        _ => return None,
+    })
+}
+
+#[test]
+fn every_operation_refuses_every_bad_credential() {
+    let purser = Purser::start();
+    let expired = expired_operator(&purser);
+    let stage = Stage::new(&purser);
+    let revoked = revoked_app_key(&stage.admin);
+    let props = stage.props(&["read", "write", "wallet_access"]);
+    let mistyped = mistyped(stage.shop.key());
+    let unknown = |kind| ApiKey::generate(kind, &Chance::from_seed(99)).text().expose().clone();
+    let mut open = Vec::new();
+    for operation in operations() {
+        if !operation.keyed {
+            open.push(operation.id);
+            continue;
+        }
+        let name = format!("{} {}", operation.method, operation.path);
+        let refused = |key: Option<&str>| {
+            let who = key.map_or_else(|| purser.nobody(), |key| purser.with_key(key));
+            let reply = attempt(&operation, &who, &props);
+            let status = reply.status;
+            (status, reply.refused(status))
+        };
+        let unauthenticated = (401, "unauthenticated".to_owned());
+        let unknown = [KeyKind::App, KeyKind::Connection, KeyKind::Operator].map(unknown);
+        let mut bad = vec![None, Some("nonsense"), Some(&mistyped), Some(&revoked), Some(&expired)];
+        bad.extend(unknown.iter().map(|key| Some(key.as_str())));
+        for key in bad {
+            assert_eq!(refused(key), unauthenticated, "{name} with {key:?}");
+        }
+        for wrong in wrong_kinds(&stage, &operation, &props) {
+            assert_eq!(refused(Some(wrong.key())), (403, "wrong_credential".to_owned()), "{name}");
+        }
+    }
+    assert_eq!(open, OPEN, "operations without a key");
+}
+
+/// Keys that are in use, and of a kind that can never do this.
+fn wrong_kinds(stage: &Stage<'_>, operation: &Operation, props: &Props) -> Vec<Principal> {
+    let (app, connection) = (stage.shop.clone(), props.connection.clone());
+    match operation.audience.as_str() {
+        "apps" if operation.path == "/v1/users" => {
+            vec![connection, stage.admin.clone(), stage.auditor.clone()]
+        }
+        "apps" => vec![stage.admin.clone(), stage.auditor.clone()],
+        "admins" => vec![app, connection, stage.auditor.clone()],
+        "auditors" => vec![app, connection],
+        audience => panic!("{}: say who is wrong for {audience}", operation.id),
+    }
+}
+
+fn expired_operator(purser: &Purser) -> String {
+    let grant = purser.inner.gate.itself(job("test"), purser.inner.context());
+    let new = NewOperator {
+        name: "expired".to_owned(),
+        role: OperatorRole::Admin,
+        auditor_pii: true,
+        days: 1,
+    };
+    let created = apps::create_operator(&grant, &purser.inner.store, new);
+    let (_, key) = purser.block_on(created).expect("an operator");
+    purser.step_clock(2 * DAY_MS);
+    key.expose().clone()
+}
+
+fn revoked_app_key(admin: &Principal) -> String {
+    let issued = admin.post("/v1/admin/apps/shop/keys", json!({})).expect(201);
+    let keys = issued["app"]["keys"].as_array().expect("keys");
+    let id = keys.last().and_then(|key| key["id"].as_str()).expect("an id");
+    admin.delete(&format!("/v1/admin/apps/shop/keys/{id}")).expect(204);
+    issued["key"].as_str().expect("a key").to_owned()
+}
+
+/// The last character is part of the checksum.
+fn mistyped(key: &str) -> String {
+    let (start, last) = key.split_at(key.len() - 1);
+    format!("{start}{}", if last == "0" { "1" } else { "0" })
+}
+
+#[test]
+fn every_mounted_route_is_in_the_document_and_nothing_else_answers() {
+    let purser = Purser::start();
+    let operations = operations();
+    let documented: BTreeSet<_> = operations.iter().map(|it| it.path.clone()).collect();
+    assert_eq!(mounted(), documented);
+    let stage = Stage::new(&purser);
+    let props = stage.props(&["read"]);
+    for path in documented {
+        for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
+            let known = operations.iter().any(|it| it.path == path && it.method == method);
+            if !known {
+                let probe = Operation {
+                    id: String::new(),
+                    method: method.to_owned(),
+                    path: path.clone(),
+                    audience: String::new(),
+                    keyed: true,
+                };
+                let code = attempt(&probe, &stage.admin, &props).refused(405);
+                assert_eq!(code, "method_not_allowed", "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(stage.admin.get("/v1/nowhere").refused(404), "not_found");
+}
+
+/// What the sources mount.
+fn mounted() -> BTreeSet<String> {
+    let (mut paths, mut open) =
+        (BTreeSet::new(), vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")]);
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let inner = fs::read_dir(path).expect("a folder");
+            open.extend(inner.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let resources = text.split("web::resource(\"").skip(1);
+        paths.extend(resources.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        for other in ["web::scope(", ".route(\"", "#[get(", "#[post("] {
+            assert!(!text.contains(other), "{}: mount with web::resource", path.display());
+        }
+    }
+    paths
+}
+
+#[test]
+fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
+    let purser = Purser::start();
+    let stage = Stage::new(&purser);
+    for operation in operations() {
+        let props = stage.props(&["read", "write", "wallet_access"]);
+        let before = purser.db_entries(doc! {}).len();
+        let request = format!("req_{}", operation.id);
+        let who = stage.right(&operation.audience).with("X-Request-Id", &request);
+        let reply = attempt(&operation, &who, &props);
+        assert!((200..300).contains(&reply.status), "{}: {:#}", operation.id, reply.body);
+        let left = purser.db_entries(doc! { "request_id": &request });
+        let since = purser.db_entries(doc! {}).len() - before;
+        if operation.method == "GET" {
+            assert_eq!(since, 0, "{request} is a read and left entries");
+            continue;
+        }
+        let mut by_subject: BTreeMap<&str, u32> = BTreeMap::new();
+        for entry in &left {
+            *by_subject.entry(entry.get_str("subject").expect("a subject")).or_default() += 1;
+        }
+        assert_eq!(since, by_subject.len(), "{request}: {by_subject:?}");
+        assert!(since > 0, "{request} is a write and left no entry");
+        let actions: BTreeSet<_> = left.iter().map(|entry| entry.get_str("action").ok()).collect();
+        assert_eq!(actions.len(), 1, "{request} has one name");
+    }
+}
+
+const READ: &[&str] = &["read"];
+const BOTH: &[&str] = &["read", "write"];
+const WALLET: &[&str] = &["wallet_access"];
+const ALL: &[&str] = &["read", "write", "wallet_access"];
+
+#[test]
+fn who_may_do_what_is_written_down() {
+    let purser = Purser::start();
+    let stage = Stage::new(&purser);
+    let stranger = purser.app("stranger");
+    let someone = stage.props(ALL).connection;
+    let mut text = String::from(
+        "Who may do what: each operation, tried by each kind of caller on a person of the app\n\
+         `shop` or on an app of the operators. Made by `PURSER_UPDATE=1 cargo test --test it nets`.\n",
+    );
+    for operation in operations() {
+        writeln!(text, "\n{} {} ({})", operation.method, operation.path, operation.id)
+            .expect("a String takes all");
+        let columns = [
+            ("nobody", Some(purser.nobody()), ALL),
+            ("app key", Some(stage.shop.clone()), ALL),
+            ("app key, connection with read", Some(stage.shop.clone()), READ),
+            ("app key of another app", Some(stranger.clone()), ALL),
+            ("connection key with read", None, READ),
+            ("connection key with read, write", None, BOTH),
+            ("connection key with wallet_access", None, WALLET),
+            ("connection key of another person", Some(someone.clone()), ALL),
+            ("admin", Some(stage.admin.clone()), ALL),
+            ("auditor", Some(stage.auditor.clone()), ALL),
+        ];
+        for (name, who, permissions) in columns {
+            let props = stage.props(permissions);
+            let who = who.unwrap_or_else(|| props.connection.clone());
+            let reply = attempt(&operation, &who, &props);
+            let code = reply.body["code"].as_str().unwrap_or_default();
+            let line = format!("  {name:<36}{} {code}", reply.status);
+            writeln!(text, "{}", line.trim_end()).expect("a String takes all");
+        }
+    }
+    papers::check("policy.txt", &text);
+}
