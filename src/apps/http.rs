@@ -6,7 +6,8 @@ use utoipa::OpenApi;
 use super::actions::{ChangeApp, IssueAppKey, ReadApps, RegisterApp, RevokeAppKey};
 use super::commands;
 use super::queries;
-use super::wire::{self, AppBody, AppPage, AppPatch, AppView, IssuedView, KeyBody};
+use super::view::{AppPage, AppView, IssuedView, issued, view};
+use super::wire::{self, AppBody, AppPatch, KeyBody};
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::http::answer::Answer;
@@ -49,7 +50,7 @@ async fn register(
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
     let done = commands::register(&grant, &store, wire::new_app(call.body.0)?).await?;
-    Ok(Answer::created(&wire::issued(&done.answer))?.replayed(done.replayed))
+    Ok(Answer::created(&issued(&done.answer))?.replayed(done.replayed))
 }
 
 /// List the apps.
@@ -67,7 +68,7 @@ async fn list(
     let after = call.query.cursor().map(|cursor| gate.open_cursor(&list, cursor)).transpose()?;
     let page = queries::list(&call.grant, &store, call.query.limit()?, after).await?;
     let next_cursor = page.next.map(|next| gate.seal_cursor(&list, &next)).transpose()?;
-    Ok(Answer::ok(&AppPage { items: page.items.iter().map(wire::view).collect(), next_cursor })?)
+    Ok(Answer::ok(&AppPage { items: page.items.iter().map(view).collect(), next_cursor })?)
 }
 
 /// Read an app.
@@ -80,7 +81,7 @@ async fn read(
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     let app = queries::one(&call.grant, &store, &app_id(&path)?).await?;
-    Ok(Answer::ok(&wire::view(&app))?.etag(app.revision.to_string()))
+    Ok(Answer::ok(&view(&app))?.etag(app.revision.to_string()))
 }
 
 /// Change the settings of an app (merge patch).
@@ -95,7 +96,7 @@ async fn change(
     let preconditions = call.preconditions.required()?;
     let change = wire::app_change(call.body.0)?;
     let done = commands::change(&call.grant, &store, app_id(&path)?, change, preconditions).await?;
-    Ok(Answer::ok(&wire::view(&done.answer))?.etag(done.answer.revision.to_string()))
+    Ok(Answer::ok(&view(&done.answer))?.etag(done.answer.revision.to_string()))
 }
 
 /// Issue a further key of an app.
@@ -114,7 +115,7 @@ async fn issue_key(
     });
     let expires_at = expires_at.transpose()?;
     let done = commands::issue_key(&grant, &store, app_id(&path)?, expires_at).await?;
-    Ok(Answer::created(&wire::issued(&done.answer))?.replayed(done.replayed))
+    Ok(Answer::created(&issued(&done.answer))?.replayed(done.replayed))
 }
 
 /// Revoke a key of an app.

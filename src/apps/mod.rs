@@ -13,6 +13,7 @@ mod http;
 mod model;
 mod operators;
 mod queries;
+mod view;
 mod wire;
 
 pub use actions::{IssueAppKey, ReadApps, RegisterApp, WRITING};

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::commands::{AppChange, Issued, NewApp};
-use super::model::{App, AppKey, AppStatus, Issuance, Role, Trust};
+use super::commands::{AppChange, NewApp};
+use super::model::{AppStatus, Issuance, Role, Trust};
 use crate::access::limits::RateLimits;
 use crate::access::permission::is_permission;
 use crate::http::checks::Checks;
@@ -12,7 +12,6 @@ use crate::http::json::Patch;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{NAME_RULE, Name};
 use crate::kernel::text;
-use crate::kernel::time::rfc3339;
 
 /// An app to be registered.
 #[derive(Deserialize, ToSchema)]
@@ -103,28 +102,28 @@ pub struct LimitsPatch {
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuanceBody {
-    categories: Vec<String>,
+    pub categories: Vec<String>,
     /// Whole credits a day.
-    per_day: i64,
+    pub per_day: i64,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleBody {
-    name: String,
+    pub name: String,
     #[serde(default)]
-    permissions: Vec<String>,
+    pub permissions: Vec<String>,
     /// Whether a new connection gets it unless the registration names roles.
     #[serde(default)]
-    default: bool,
+    pub default: bool,
 }
 
 /// What each connection starts with.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsBody {
-    requests_per_minute: i64,
-    requests_per_hour: i64,
+    pub requests_per_minute: i64,
+    pub requests_per_hour: i64,
 }
 
 impl Default for LimitsBody {
@@ -139,49 +138,6 @@ impl Default for LimitsBody {
 pub struct KeyBody {
     /// RFC 3339; never, unless sent.
     pub expires_at: Option<String>,
-}
-
-/// An app, without its keys' material.
-#[derive(Serialize, ToSchema)]
-pub struct AppView {
-    app_id: String,
-    name: String,
-    description: String,
-    status: AppStatus,
-    trust: Trust,
-    permissions: Vec<String>,
-    default_permissions: Vec<String>,
-    visible_fields: Option<Vec<String>>,
-    may_issue: IssuanceBody,
-    roles: Vec<RoleBody>,
-    rate_limits: LimitsBody,
-    keys: Vec<KeyView>,
-    created_at: String,
-    updated_at: String,
-    revision: i64,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct KeyView {
-    id: String,
-    hint: String,
-    created_at: String,
-    expires_at: Option<String>,
-    revoked_at: Option<String>,
-    last_used_at: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct IssuedView {
-    app: AppView,
-    /// Shown this once.
-    key: String,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct AppPage {
-    pub items: Vec<AppView>,
-    pub next_cursor: Option<String>,
 }
 
 pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {
@@ -360,55 +316,5 @@ impl Checks {
             self.add(pointer, "not_accepted", format!("1 to {LIMIT_MAX}"));
         }
         limit
-    }
-}
-
-pub fn issued(issued: &Issued) -> IssuedView {
-    IssuedView {
-        app: AppView { revision: issued.revision, ..view(&issued.app) },
-        key: issued.key().to_owned(),
-    }
-}
-
-pub fn view(app: &App) -> AppView {
-    let App { may_issue, rate_limits, .. } = app;
-    let role = |role: &Role| RoleBody {
-        name: role.name.to_string(),
-        permissions: role.permissions.clone(),
-        default: role.default,
-    };
-    AppView {
-        app_id: app.id.to_string(),
-        name: app.name.clone(),
-        description: app.description.clone(),
-        status: app.status,
-        trust: app.trust,
-        permissions: app.permissions.clone(),
-        default_permissions: app.default_permissions.clone(),
-        visible_fields: app.visible_fields.clone(),
-        may_issue: IssuanceBody {
-            categories: may_issue.categories.clone(),
-            per_day: may_issue.per_day,
-        },
-        roles: app.roles.iter().map(role).collect(),
-        rate_limits: LimitsBody {
-            requests_per_minute: rate_limits.requests_per_minute,
-            requests_per_hour: rate_limits.requests_per_hour,
-        },
-        keys: app.keys.iter().map(key_view).collect(),
-        created_at: rfc3339(app.created_at),
-        updated_at: rfc3339(app.updated_at),
-        revision: app.revision,
-    }
-}
-
-fn key_view(key: &AppKey) -> KeyView {
-    KeyView {
-        id: key.id.clone(),
-        hint: key.hint.clone(),
-        created_at: rfc3339(key.created_at),
-        expires_at: key.expires_at.map(rfc3339),
-        revoked_at: key.revoked_at.map(rfc3339),
-        last_used_at: key.last_used_at.map(rfc3339),
     }
 }

@@ -34,11 +34,7 @@ fn documents(prefix: &str, before: &Document, after: &Document, out: &mut Vec<Ch
 fn values(path: &str, old: Option<&Bson>, new: Option<&Bson>, out: &mut Vec<Change>) {
     match (old, new) {
         (Some(old), Some(new)) if old == new => {}
-        (Some(Bson::Document(old)), Some(Bson::Document(new)))
-            if !old.is_empty() && !new.is_empty() =>
-        {
-            documents(path, old, new, out);
-        }
+        (Some(Bson::Document(old)), Some(Bson::Document(new))) => documents(path, old, new, out),
         // A new document is shown leaf by leaf, so that each of its fields can be found by its path.
         (None, Some(Bson::Document(new))) if !new.is_empty() => {
             documents(path, &Document::new(), new, out);

@@ -52,7 +52,7 @@ pub struct Entry {
 impl Entry {
     pub const COLLECTION: &'static str = "user_audit_logs";
 
-    /// The changes as they were computed, for replay.
+    /// The changes as they are stored; for replay, once their values are opened or unmarked.
     pub fn read_changes(&self) -> Vec<Change> {
         let side = |sides: &Document, name: &str| sides.get(name).cloned();
         self.changes

@@ -38,7 +38,7 @@ pub fn seal(
     let mut sealed = Document::new();
     for Classified { change, sensitivity } in changes {
         let form = |value: &Bson, side: &str| match sensitivity {
-            Sensitivity::Plain => Ok(value.clone()),
+            Sensitivity::Plain => Ok(marked(value)),
             Sensitivity::Secret if *value == Bson::Null => Ok(Bson::Null),
             Sensitivity::Secret => Ok(SECRET_MARK.into()),
             Sensitivity::Personal => {
@@ -79,16 +79,38 @@ pub fn redact(path: &str, value: Bson, sensitivity: fn(&str) -> Sensitivity) -> 
             };
             Bson::Document(fields.into_iter().map(field).collect())
         }
-        Bson::Array(elements) => {
-            Bson::Array(elements.into_iter().map(|element| redact(path, element, sensitivity)).collect())
-        }
+        Bson::Array(elements) => Bson::Array(
+            elements.into_iter().map(|element| redact(path, element, sensitivity)).collect(),
+        ),
         other => other,
     }
 }
 
+/// What a sealed value begins with, and what is put before a plain text that begins like one:
+/// nobody can send a text that passes for a sealed value, and so is masked instead of shown.
+const SEALED: &str = "s1.";
+const PLAIN: &str = "s0.";
+
 /// Whether a stored value is a sealed one.
 pub fn is_sealed(value: &Bson) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with("s1."))
+    value.as_str().is_some_and(|text| text.starts_with(SEALED))
+}
+
+fn marked(value: &Bson) -> Bson {
+    match value {
+        Bson::String(text) if text.starts_with(SEALED) || text.starts_with(PLAIN) => {
+            Bson::String(format!("{PLAIN}{text}"))
+        }
+        other => other.clone(),
+    }
+}
+
+/// A stored plain value as it was before it was marked; a sealed one stays as it is.
+pub fn unmarked(value: Bson) -> Bson {
+    match value {
+        Bson::String(text) => Bson::String(text.strip_prefix(PLAIN).unwrap_or(&text).to_owned()),
+        other => other,
+    }
 }
 
 /// The value behind a sealed one; `None` when the key does not open it.

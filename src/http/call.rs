@@ -1,6 +1,5 @@
 //! One request, read in the right order: who asks, may they, and only then what they send.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -127,8 +126,9 @@ where
 {
     let door = door(&request)?;
     let query = Parameters::read(request.query_string())?;
-    let head = head(&request, &door)?;
+    let head = head(&request, &door);
     let grant = door.gate.admit::<A>(&head).await?;
+    check_client(&request, &head)?;
     let key = idempotency_key(&request)?;
     let value = if B::EXPECTED {
         let reading = json::read(&request, &mut payload);
@@ -161,28 +161,34 @@ pub fn door(request: &HttpRequest) -> Result<Door, Fault> {
     door.map(|door| Door::clone(door)).ok_or_else(|| Fault::internal("there is no door"))
 }
 
-fn head(request: &HttpRequest, door: &Door) -> Result<Head, Fault> {
+fn head(request: &HttpRequest, door: &Door) -> Head {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let bearer = text("authorization").and_then(|text| {
         let (scheme, key) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    let client = text("purser-client-ip").map(|text| {
-        let refuse = |_| Fault::invalid("Purser-Client-IP", "not_accepted", "an IP address");
-        text.trim().parse::<IpAddr>().map_err(refuse)
-    });
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-    Ok(Head {
+    Head {
         credential: bearer.or_else(|| text("x-api-key")).map(str::to_owned),
         user: request.match_info().get("user").map(str::to_owned),
         peer: request.peer_addr().map(|peer| peer.ip()),
-        client: client.transpose()?,
+        client: text(CLIENT).and_then(|text| text.trim().parse().ok()),
         context: Context {
             now: door.clock.now(),
             request_id: request_id.unwrap_or_default(),
             deadline: Instant::now() + door.request_timeout,
         },
-    })
+    }
+}
+
+const CLIENT: &str = "purser-client-ip";
+
+/// An address that is none is told to whoever has a key, not taken for absent.
+fn check_client(request: &HttpRequest, head: &Head) -> Result<(), Fault> {
+    if request.headers().contains_key(CLIENT) && head.client.is_none() {
+        return Err(Fault::invalid("Purser-Client-IP", "not_accepted", "an IP address"));
+    }
+    Ok(())
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Fault> {

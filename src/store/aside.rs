@@ -3,6 +3,7 @@
 //! once.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +25,6 @@ const ASIDE_MAX: usize = 1024;
 
 pub(super) struct Aside {
     seats: Vec<AsyncMutex<ClientSession>>,
-    next: AtomicUsize,
     /// Records that somebody aside is waiting for, and how many are.
     blocked: Mutex<HashMap<String, usize>>,
     waiting: AtomicUsize,
@@ -35,7 +35,6 @@ impl Aside {
     pub fn new(seats: Vec<ClientSession>) -> Self {
         Self {
             seats: seats.into_iter().map(AsyncMutex::new).collect(),
-            next: AtomicUsize::new(0),
             blocked: Mutex::default(),
             waiting: AtomicUsize::new(0),
             left: Notify::new(),
@@ -68,8 +67,7 @@ impl Aside {
     }
 
     async fn work_on(&self, store: &Inner, unit: Queued) {
-        let seat = self.next.fetch_add(1, Ordering::Relaxed) % self.seats.len();
-        let mut session = self.seats[seat].lock().await;
+        let mut session = self.seats[self.seat(unit.as_ref())].lock().await;
         let mut units = vec![unit];
         let mut tries = 0;
         loop {
@@ -90,6 +88,14 @@ impl Aside {
             tokio::time::sleep(jittered(backoff(tries), store)).await;
             tries += 1;
         }
+    }
+
+    /// Units for the same record have the same seat: they would only be in each other's way.
+    fn seat(&self, unit: &dyn Operation) -> usize {
+        let mut hasher = DefaultHasher::new();
+        unit.names().first().hash(&mut hasher);
+        let seats = u64::try_from(self.seats.len()).unwrap_or(1);
+        usize::try_from(hasher.finish() % seats).unwrap_or(0)
     }
 
     pub fn blocks(&self, unit: &dyn Operation) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawDocumentBuf};
 
 use super::record::{Kind, Locator, REVISED_AT, REVISION, Root};
 use super::work::{Closed, Overlaid};
@@ -26,8 +26,22 @@ pub(super) struct Slot {
     pub collection: &'static str,
     /// Whether the database was asked for it, or a unit of this pass has created it.
     loaded: bool,
-    pub initial: Option<Document>,
-    pub current: Option<Document>,
+    initial: Option<Stored>,
+    made: Made,
+}
+
+/// What the units of this pass have made of a record.
+enum Made {
+    Untouched,
+    Of(Document),
+    Nothing,
+}
+
+/// A document as the database answered it, in both forms: a record is decoded from the bytes, at a
+/// fraction of what it costs to take a `Document` apart.
+pub(super) struct Stored {
+    pub raw: RawDocumentBuf,
+    pub document: Document,
 }
 
 /// An entry that a unit has caused, before it has its number and time.
@@ -47,18 +61,18 @@ pub(super) struct Posted {
 
 impl Batch {
     /// Takes in what the database answered for `locators`: what it did not answer is not there.
-    pub fn admit(&mut self, locators: &[Locator], found: Vec<(&'static str, Document)>) {
+    pub fn admit(&mut self, locators: &[Locator], found: Vec<(&'static str, Stored)>) {
         let mut by_name = HashMap::new();
-        for (collection, document) in found {
-            let Some(id) = document.get("_id") else { continue };
+        for (collection, stored) in found {
+            let Some(id) = stored.document.get("_id") else { continue };
             let name = Locator::id(collection, id.clone()).name();
-            by_name.insert(name, (collection, document));
+            by_name.insert(name, (collection, stored));
         }
         for locator in locators {
             if let super::record::By::Fields(fields, values) = &locator.by {
-                let hit = by_name.iter().find(|(_, (collection, document))| {
-                    *collection == locator.collection
-                        && fields.iter().zip(values).all(|(f, v)| document.get(f) == Some(v))
+                let hit = by_name.iter().find(|(_, (collection, stored))| {
+                    let has = |(f, v): (&&str, &Bson)| stored.document.get(f) == Some(v);
+                    *collection == locator.collection && fields.iter().zip(values).all(has)
                 });
                 let name = hit.map_or_else(|| locator.name(), |(name, _)| name.clone());
                 self.aliases.insert(locator.name(), name);
@@ -66,10 +80,9 @@ impl Batch {
             let name = self.resolve(locator);
             self.slots.entry(name).or_insert_with(|| Slot::empty(locator.collection, true));
         }
-        for (name, (collection, document)) in by_name {
+        for (name, (collection, stored)) in by_name {
             let slot = self.slots.entry(name).or_insert_with(|| Slot::empty(collection, true));
-            slot.current = Some(document.clone());
-            slot.initial = Some(document);
+            slot.initial = Some(stored);
         }
     }
 
@@ -79,7 +92,7 @@ impl Batch {
         self.made.clear();
         self.slots.retain(|_, slot| slot.loaded);
         for slot in self.slots.values_mut() {
-            slot.current.clone_from(&slot.initial);
+            slot.made = Made::Untouched;
         }
     }
 
@@ -98,16 +111,21 @@ impl Batch {
     }
 
     pub fn get(&self, name: &str) -> Option<&Document> {
-        self.slots.get(name)?.current.as_ref()
+        self.slots.get(name)?.current()
+    }
+
+    /// Its bytes, where no unit has changed it.
+    pub fn raw(&self, name: &str) -> Option<&RawDocumentBuf> {
+        self.slots.get(name).filter(|slot| !slot.is_changed())?.raw()
     }
 
     /// As it was loaded, whatever the units have made of it.
     pub fn loaded(&self, locator: &Locator) -> Option<&Document> {
-        self.slots.get(&self.resolve(locator))?.initial.as_ref()
+        self.slots.get(&self.resolve(locator))?.initial()
     }
 
     pub fn find(&self, locator: &Locator) -> Option<&Document> {
-        self.slots.get(&self.resolve(locator))?.current.as_ref()
+        self.slots.get(&self.resolve(locator))?.current()
     }
 
     /// The changes of one call as drafts, one for each subject, or the roots that must be loaded.
@@ -141,7 +159,7 @@ impl Batch {
             }
             let slot =
                 self.slots.entry(name).or_insert_with(|| Slot::empty(kind.collection, false));
-            slot.current = document;
+            slot.made = document.map_or(Made::Nothing, Made::Of);
         }
         for draft in closed.drafts {
             let (seq, timestamp) = self.advance(&draft.root, now);
@@ -152,7 +170,7 @@ impl Batch {
     /// The subject's next number, and the later of the request's time and the subject's last one,
     /// so that time and `seq` agree.
     fn advance(&mut self, root: &str, now: Timestamp) -> (i64, Timestamp) {
-        let Some(Slot { current: Some(root), .. }) = self.slots.get_mut(root) else {
+        let Some(root) = self.slots.get_mut(root).and_then(Slot::current_mut) else {
             return (1, now);
         };
         let seq = root.get_i64(REVISION).unwrap_or(0) + 1;
@@ -174,7 +192,34 @@ impl Batch {
 
 impl Slot {
     fn empty(collection: &'static str, loaded: bool) -> Self {
-        Self { collection, loaded, initial: None, current: None }
+        Self { collection, loaded, initial: None, made: Made::Untouched }
+    }
+
+    pub fn initial(&self) -> Option<&Document> {
+        self.initial.as_ref().map(|stored| &stored.document)
+    }
+
+    pub fn current(&self) -> Option<&Document> {
+        match &self.made {
+            Made::Untouched => self.initial(),
+            Made::Of(document) => Some(document),
+            Made::Nothing => None,
+        }
+    }
+
+    pub fn is_changed(&self) -> bool {
+        !matches!(self.made, Made::Untouched)
+    }
+
+    fn raw(&self) -> Option<&RawDocumentBuf> {
+        self.initial.as_ref().map(|stored| &stored.raw)
+    }
+
+    fn current_mut(&mut self) -> Option<&mut Document> {
+        if let (Made::Untouched, Some(stored)) = (&self.made, &self.initial) {
+            self.made = Made::Of(stored.document.clone());
+        }
+        if let Made::Of(document) = &mut self.made { Some(document) } else { None }
     }
 }
 
@@ -333,7 +378,9 @@ mod tests {
             absent.key().locator,
             coin("coin_b", "").key().locator,
         ];
-        batch.admit(&asked, vec![("purses", stored_purse("purse_a", 4))]);
+        let document = stored_purse("purse_a", 4);
+        let raw = RawDocumentBuf::try_from(&document).expect("bytes");
+        batch.admit(&asked, vec![("purses", Stored { raw, document })]);
         batch
     }
 

@@ -6,8 +6,10 @@
 //! its turn. Correctness never depends on the lane; only speed does.
 
 use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use mongodb::ClientSession;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -16,6 +18,7 @@ use super::aside::Aside;
 use super::client::Inner;
 use super::settle::settle;
 use super::unit::Operation;
+use super::write;
 
 /// Transactions under way at one time.
 const COMMITTERS: usize = 2;
@@ -94,7 +97,12 @@ impl Lane {
             self.busy.extend(names.iter().cloned());
             let (store, aside) = (Arc::clone(&self.store), Arc::clone(&self.aside));
             self.under_way.spawn(async move {
-                settle(&store, &aside, &mut session, units).await;
+                let settled = settle(&store, &aside, &mut session, units);
+                // The units of a panic are lost, and told so; the committer and the records are not.
+                if AssertUnwindSafe(settled).catch_unwind().await.is_err() {
+                    tracing::error!("a committer panicked");
+                    write::abort(&mut session).await;
+                }
                 Landed { session, names }
             });
         }

@@ -34,9 +34,9 @@ struct Writes {
 /// revision is guarded by the one it was loaded with.
 pub(super) fn records(batch: &Batch) -> Vec<Posting> {
     let mut by_collection: BTreeMap<&'static str, Writes> = BTreeMap::new();
-    for slot in batch.slots() {
+    for slot in batch.slots().filter(|slot| slot.is_changed()) {
         let writes = by_collection.entry(slot.collection).or_default();
-        match (&slot.initial, &slot.current) {
+        match (slot.initial(), slot.current()) {
             (Some(before), Some(after)) => {
                 let update = change::update(before, after);
                 if !update.is_empty() {

@@ -60,6 +60,12 @@ impl<'a> Work<'a> {
     }
 
     pub fn find<R: Record>(&mut self, key: &Key<R>) -> Result<Option<R>, Stop> {
+        let name = self.alias(&key.locator).unwrap_or_else(|| self.batch.resolve(&key.locator));
+        let untouched = self.overlay.iter().all(|overlaid| overlaid.name != name);
+        if let Some(raw) = self.batch.raw(&name).filter(|_| untouched) {
+            let record = bson::deserialize_from_slice(raw.as_bytes());
+            return record.map(Some).map_err(|_| undecodable(R::KIND).into());
+        }
         let Some(document) = self.document(&key.locator)? else { return Ok(None) };
         decode(R::KIND, document).map(Some).map_err(Stop::Refused)
     }
@@ -168,6 +174,9 @@ pub(super) fn encode<R: Record>(record: &R) -> Result<Document, Fault> {
 
 /// By value, from a clone: serde's borrowed path for BSON documents does not exist.
 pub(super) fn decode<R: Record>(kind: &Kind, document: &Document) -> Result<R, Fault> {
-    bson::deserialize_from_document(document.clone())
-        .map_err(|_| Fault::internal(format!("a record of {} cannot be decoded", kind.collection)))
+    bson::deserialize_from_document(document.clone()).map_err(|_| undecodable(kind))
+}
+
+fn undecodable(kind: &Kind) -> Fault {
+    Fault::internal(format!("a record of {} cannot be decoded", kind.collection))
 }

@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout_at;
 
-use super::batch::Batch;
+use super::batch::{Batch, Stored};
 use super::client::Inner;
 use super::keys;
 use super::posting::{self, Posting};
@@ -75,7 +76,7 @@ async fn start(session: &mut ClientSession) -> Result<(), Trouble> {
 }
 
 /// Best effort, and bounded: the server drops what is left open after its lifetime limit.
-async fn abort(session: &mut ClientSession) {
+pub(super) async fn abort(session: &mut ClientSession) {
     let _ = tokio::time::timeout(Duration::from_secs(1), session.abort_transaction()).await;
 }
 
@@ -145,8 +146,11 @@ async fn load(
     }
     let mut found = Vec::new();
     for (collection, locators) in by_collection {
-        let documents = find(store, session, collection, filter(&locators)).await?;
-        found.extend(documents.into_iter().map(|document| (collection, document)));
+        for raw in find::<RawDocumentBuf>(store, session, collection, filter(&locators)).await? {
+            let document = Document::try_from(&raw);
+            let broken = |_| Trouble::Broken(format!("{collection} answered no BSON"));
+            found.push((collection, Stored { document: document.map_err(broken)?, raw }));
+        }
     }
     batch.admit(&wanted, found);
     Ok(())
@@ -171,16 +175,16 @@ fn filter(locators: &[&Locator]) -> Document {
     doc! { "$or": others }
 }
 
-async fn find(
+async fn find<T: DeserializeOwned + Send + Sync>(
     store: &Inner,
     session: &mut ClientSession,
     collection: &str,
     filter: Document,
-) -> Result<Vec<Document>, Trouble> {
-    let collection = store.database.collection::<Document>(collection);
+) -> Result<Vec<T>, Trouble> {
+    let collection = store.database.collection::<T>(collection);
     let mut cursor =
         collection.find(filter).session(&mut *session).await.map_err(|e| trouble::of(&e))?;
-    let mut documents = Vec::new();
+    let mut documents: Vec<T> = Vec::new();
     while let Some(document) = cursor.next(session).await {
         documents.push(document.map_err(|error| trouble::of(&error))?);
     }
@@ -198,7 +202,8 @@ async fn load_answers(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let answers = find(store, session, IDEMPOTENCY, doc! { "_id": { "$in": ids } }).await?;
+    let answers: Vec<Document> =
+        find(store, session, IDEMPOTENCY, doc! { "_id": { "$in": ids } }).await?;
     let by_id = |answer: Document| Some((answer.get_str("_id").ok()?.to_owned(), answer));
     Ok(answers.into_iter().filter_map(by_id).collect())
 }

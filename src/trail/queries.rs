@@ -133,9 +133,13 @@ fn open(entry: &mut Entry, key: Option<&DataKey>) {
     let id = entry.id;
     for (path, sides) in entry.changes.iter_mut() {
         let Some(sides) = sides.as_document_mut() else { continue };
-        for (side, value) in sides.iter_mut().filter(|(_, value)| seal::is_sealed(value)) {
-            let opened = key.and_then(|key| seal::open(value, key, id, path, side));
-            *value = opened.unwrap_or_else(|| MASK.into());
+        for (side, value) in sides.iter_mut() {
+            if seal::is_sealed(value) {
+                let opened = key.and_then(|key| seal::open(value, key, id, path, side));
+                *value = opened.unwrap_or_else(|| MASK.into());
+            } else {
+                *value = seal::unmarked(value.clone());
+            }
         }
     }
 }

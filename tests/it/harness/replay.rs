@@ -23,8 +23,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::Purser;
 
 const KINDS: &[&Kind] = &[
-    User::KIND, Connection::KIND, Identity::KIND, UserKey::KIND, Customer::KIND, Account::KIND,
-    App::KIND, Operator::KIND, Registered::KIND, Registration::KIND,
+    User::KIND,
+    Connection::KIND,
+    Identity::KIND,
+    UserKey::KIND,
+    Customer::KIND,
+    Account::KIND,
+    App::KIND,
+    Operator::KIND,
+    Registered::KIND,
+    Registration::KIND,
 ];
 
 /// Every subject's entries give exactly its record, secrets and volatile fields aside; the numbers
@@ -65,7 +73,7 @@ fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<purser::audit::change::Ch
     let open = |value: Option<Bson>, path: &str, side: &str| {
         let value = value?;
         if !seal::is_sealed(&value) {
-            return Some(value);
+            return Some(seal::unmarked(value));
         }
         let key = key.expect("a data key for a sealed value");
         Some(seal::open(&value, key, entry.id, path, side).expect("opens"))

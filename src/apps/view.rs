@@ -1,0 +1,101 @@
+//! Apps as admins see them: without their keys' material.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::commands::Issued;
+use super::model::{App, AppKey, AppStatus, Role, Trust};
+use super::wire::{IssuanceBody, LimitsBody, RoleBody};
+use crate::kernel::time::rfc3339;
+
+/// An app, without its keys' material.
+#[derive(Serialize, ToSchema)]
+pub struct AppView {
+    app_id: String,
+    name: String,
+    description: String,
+    status: AppStatus,
+    trust: Trust,
+    permissions: Vec<String>,
+    default_permissions: Vec<String>,
+    visible_fields: Option<Vec<String>>,
+    may_issue: IssuanceBody,
+    roles: Vec<RoleBody>,
+    rate_limits: LimitsBody,
+    keys: Vec<KeyView>,
+    created_at: String,
+    updated_at: String,
+    revision: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct KeyView {
+    id: String,
+    hint: String,
+    created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    last_used_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct IssuedView {
+    app: AppView,
+    /// Shown this once.
+    key: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AppPage {
+    pub items: Vec<AppView>,
+    pub next_cursor: Option<String>,
+}
+pub fn issued(issued: &Issued) -> IssuedView {
+    IssuedView {
+        app: AppView { revision: issued.revision, ..view(&issued.app) },
+        key: issued.key().to_owned(),
+    }
+}
+
+pub fn view(app: &App) -> AppView {
+    let App { may_issue, rate_limits, .. } = app;
+    let role = |role: &Role| RoleBody {
+        name: role.name.to_string(),
+        permissions: role.permissions.clone(),
+        default: role.default,
+    };
+    AppView {
+        app_id: app.id.to_string(),
+        name: app.name.clone(),
+        description: app.description.clone(),
+        status: app.status,
+        trust: app.trust,
+        permissions: app.permissions.clone(),
+        default_permissions: app.default_permissions.clone(),
+        visible_fields: app.visible_fields.clone(),
+        may_issue: IssuanceBody {
+            categories: may_issue.categories.clone(),
+            per_day: may_issue.per_day,
+        },
+        roles: app.roles.iter().map(role).collect(),
+        rate_limits: LimitsBody {
+            requests_per_minute: rate_limits.requests_per_minute,
+            requests_per_hour: rate_limits.requests_per_hour,
+        },
+        keys: app.keys.iter().map(key_view).collect(),
+        created_at: rfc3339(app.created_at),
+        updated_at: rfc3339(app.updated_at),
+        revision: app.revision,
+    }
+}
+
+fn key_view(key: &AppKey) -> KeyView {
+    KeyView {
+        id: key.id.clone(),
+        hint: key.hint.clone(),
+        created_at: rfc3339(key.created_at),
+        expires_at: key.expires_at.map(rfc3339),
+        revoked_at: key.revoked_at.map(rfc3339),
+        last_used_at: key.last_used_at.map(rfc3339),
+    }
+}
