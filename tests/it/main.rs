@@ -4,6 +4,7 @@ mod harness;
 
 mod apps;
 mod architecture;
+mod command_line;
 mod database;
 mod faults;
 mod keys;
@@ -12,6 +13,7 @@ mod nets;
 mod papers;
 mod patch;
 mod registration;
+mod seed;
 mod shapes;
 mod trail;
 mod view;

@@ -1,0 +1,87 @@
+//! The demo: loaded through the same commands as the API, as often as one likes.
+
+use std::collections::BTreeMap;
+
+use bson::doc;
+use purser::app::seed;
+use serde_json::{Value, json};
+
+use crate::harness::Purser;
+
+fn load(purser: &Purser, variables: &mut BTreeMap<String, String>) {
+    purser.block_on(seed::load(&purser.inner, variables)).expect("loads");
+}
+
+#[test]
+fn the_demo_is_loaded_once_however_often_it_is_loaded() {
+    let purser = Purser::start();
+    let mut first = BTreeMap::new();
+    load(&purser, &mut first);
+    let entries = purser.db_find("user_audit_logs", doc! {}).len();
+
+    let mut second = first.clone();
+    load(&purser, &mut second);
+
+    assert_eq!(first, second);
+    assert_eq!(purser.db_find("user_audit_logs", doc! {}).len(), entries);
+    assert_eq!(purser.db_find("users", doc! {}).len(), 3);
+}
+
+#[test]
+fn the_sample_person_has_two_connections_as_the_model_shows_them() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+    let id = &variables["PURSER_USER_ID"];
+
+    let by =
+        |key: &str| purser.with_key(&variables[key]).get(&format!("/v1/users/{id}")).expect(200);
+    let (external, mobile) = (by("PURSER_APP_KEY"), by("PURSER_SECOND_APP_KEY"));
+    let me = purser.with_key(&variables["PURSER_CONNECTION_KEY"]).get("/v1/users/me").expect(200);
+
+    assert_eq!(external["shared"]["email"], "john.doe@example.com");
+    assert_eq!(external["app_specific"]["app_username"], "johndoe_ext");
+    assert_eq!(external["app_specific"]["permissions"], json!(["read", "write", "wallet_access"]));
+    assert_eq!(external["app_specific"]["app_profile"]["custom_fields"]["employee_id"], "EMP001");
+    assert_eq!(mobile["app_specific"]["app_username"], "john_mobile");
+    assert_eq!(mobile["app_specific"]["permissions"], json!(["read", "wallet_access"]));
+    assert_eq!(me["app_specific"]["connection_id"], external["app_specific"]["connection_id"]);
+}
+
+#[test]
+fn one_person_is_admin_in_one_product_and_viewer_in_another() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+
+    let roles = |key: &str, email: &str| -> Value {
+        let app = purser.with_key(&variables[key]);
+        let people = app.get(&format!("/v1/users?email={email}")).expect(200);
+        people["items"][0]["app_specific"]["roles"].clone()
+    };
+
+    assert_eq!(roles("PURSER_ACCOUNTING_APP_KEY", "alice@example.com"), json!(["admin"]));
+    assert_eq!(roles("PURSER_PAYROLL_APP_KEY", "alice@example.com"), json!(["viewer"]));
+    assert_eq!(roles("PURSER_ACCOUNTING_APP_KEY", "bob@example.com"), json!(["user"]));
+}
+
+#[test]
+fn keys_that_are_lost_or_no_longer_work_are_replaced_by_ones_that_do() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+    let before = variables.clone();
+    variables.retain(|name, _| name == "PURSER_ADMIN_KEY");
+    variables.insert("PURSER_APP_KEY".to_owned(), "prs_app_nonsense".to_owned());
+
+    load(&purser, &mut variables);
+
+    assert_eq!(variables["PURSER_ADMIN_KEY"], before["PURSER_ADMIN_KEY"]);
+    assert_eq!(variables["PURSER_USER_ID"], before["PURSER_USER_ID"]);
+    for key in ["PURSER_APP_KEY", "PURSER_CONNECTION_KEY", "PURSER_AUDITOR_KEY"] {
+        assert_ne!(variables[key], before[key], "{key}");
+    }
+    purser.with_key(&variables["PURSER_CONNECTION_KEY"]).get("/v1/users/me").expect(200);
+    purser.with_key(&variables["PURSER_APP_KEY"]).get("/v1/users").expect(200);
+    purser.with_key(&variables["PURSER_AUDITOR_KEY"]).get("/v1/audit/logs").expect(200);
+}
