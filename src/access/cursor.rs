@@ -20,6 +20,8 @@ pub struct List<'a> {
 /// What an Idempotency-Key was sent with.
 pub struct Repetition<'a> {
     pub scope: &'a str,
+    /// The user or, where there is none, the route: the same key elsewhere is another operation.
+    pub place: &'a str,
     pub key: &'a str,
     pub method: &'a str,
     pub route: &'a str,
@@ -48,8 +50,9 @@ impl Gate {
     }
 
     pub fn idempotency(&self, request: &Repetition<'_>) -> Idempotency {
-        let Repetition { scope, key, method, route, parameters, body } = request;
-        let id = self.keyring().mac_bytes("idempotency_key", &[scope.as_bytes(), key.as_bytes()]);
+        let Repetition { scope, place, key, method, route, parameters, body } = request;
+        let parts = [scope.as_bytes(), place.as_bytes(), key.as_bytes()];
+        let id = self.keyring().mac_bytes("idempotency_key", &parts);
         let parts = [method.as_bytes(), route.as_bytes(), parameters.as_bytes(), body];
         let fingerprint = self.keyring().mac_bytes("idempotency_fingerprint", &parts);
         Idempotency { id: hex(&id), fingerprint: hex(&fingerprint) }

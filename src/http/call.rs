@@ -144,10 +144,11 @@ where
         let route = request.match_pattern().unwrap_or_default();
         door.gate.idempotency(&Repetition {
             scope: grant.scope(),
+            place: grant.target().user().as_deref().unwrap_or(&route),
             key: &key,
             method: request.method().as_str(),
             route: &route,
-            parameters: request.path(),
+            parameters: request.uri().path_and_query().map_or("", |target| target.as_str()),
             body: &body,
         })
     });

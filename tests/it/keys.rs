@@ -359,3 +359,19 @@ fn a_key_whose_secret_is_wrong_is_not_in_use() {
     let app = purser.admin().get("/v1/admin/apps/shop").expect(200);
     assert_eq!(app["keys"][0]["last_used_at"], Value::Null);
 }
+
+#[test]
+fn one_idempotency_key_on_two_routes_is_two_operations() {
+    let purser = Purser::start();
+    let admin = purser.admin().with("Idempotency-Key", "monday");
+    let app = json!({ "app_id": "shop", "name": "Shop", "trust": "first_party", "permissions": ["read"] });
+
+    let registered = admin.post("/v1/admin/apps", app.clone()).expect(201);
+    let issued = admin.post("/v1/admin/apps/shop/keys", json!({})).expect(201);
+    let again = admin.post("/v1/admin/apps/shop/keys", json!({}));
+
+    assert_ne!(registered["key"], issued["key"]);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201)["key"], issued["key"]);
+    assert_eq!(admin.post("/v1/admin/apps", app).expect(201)["key"], registered["key"]);
+}

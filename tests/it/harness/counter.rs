@@ -66,6 +66,7 @@ impl Counter {
     ) -> Result<Done<i64>, Fault> {
         let repetition = Repetition {
             scope: "test",
+            place: "counter",
             key,
             method: "POST",
             route: "/count",
