@@ -81,6 +81,7 @@ impl Purser {
         let plan = self.store.plan().await?;
         let mut done: Vec<String> = plan.lines().map(str::to_owned).collect();
         self.store.migrate(plan, self.clock.now()).await?;
+        self.store.check_keyring().await?;
         for module in modules::ALL {
             let grant = self.gate.itself::<modules::RegisterModule>(job("migrate"), self.context());
             let registered = modules::register(&grant, &self.store, *module).await;
@@ -89,6 +90,12 @@ impl Purser {
             }
         }
         Ok(done)
+    }
+
+    /// Whether the database is the one that this binary and this keyring belong to.
+    pub async fn check(&self) -> Result<(), String> {
+        self.store.check_version().await?;
+        self.store.check_keyring().await
     }
 
     /// For work that no request has asked for.
@@ -172,6 +179,7 @@ pub fn serve(
             tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");
         }
         purser.store.drain().await;
+        tracing::info!("stopped: everything that was accepted is finished");
     });
     served
 }

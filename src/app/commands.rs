@@ -54,7 +54,7 @@ enum Operators {
     Create {
         #[arg(long, value_enum)]
         role: OperatorRole,
-        /// Who it is, as the list of operators shows it.
+        /// Who it is, as `purser operators list` shows it.
         #[arg(long, default_value = "operator")]
         name: String,
         /// Show this operator personal values in the trail.
@@ -64,9 +64,11 @@ enum Operators {
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=90))]
         days: u16,
     },
+    /// All operators, the newest first.
+    List,
     /// Refuse an operator's key from now on.
     Revoke {
-        /// The operator's id, as `create` printed it.
+        /// The operator's id, as `create` and `list` print it.
         id: OperatorId,
     },
 }
@@ -110,13 +112,13 @@ fn with_database<T>(
     work: impl Future<Output = Result<T, String>>,
 ) -> Result<T, String> {
     runtime.block_on(async {
-        purser.store.check_version().await?;
+        purser.check().await?;
         work.await
     })
 }
 
 fn serve(purser: &Purser) -> Result<(), String> {
-    purser.runtime.block_on(purser.store.check_version())?;
+    purser.runtime.block_on(purser.check())?;
     build::serve(purser, StopBy::Signals, |listening| {
         tracing::info!(address = %listening.address, "listening");
     })
@@ -150,6 +152,13 @@ async fn operators(purser: &Purser, command: Operators) -> Result<(), String> {
                 apps::create_operator(&grant, &purser.store, new).await.map_err(fault)?;
             eprintln!("operator {id}; its key is shown this once:");
             println!("{}", key.expose());
+            Ok(())
+        }
+        Operators::List => {
+            let grant = purser.gate.itself(job("command_line"), purser.context());
+            for operator in apps::list_operators(&grant, &purser.store).await.map_err(fault)? {
+                println!("{operator}");
+            }
             Ok(())
         }
         Operators::Revoke { id } => {

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApiBuilder;
 use utoipa::openapi::info::{InfoBuilder, License};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 
 use super::health;
 use crate::access::action::Described;
@@ -32,9 +34,11 @@ pub fn openapi() -> String {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(bearer));
-    let requirement =
-        utoipa::openapi::security::SecurityRequirement::new("key", Vec::<String>::new());
-    document.security = Some(vec![requirement]);
+    let header = ApiKey::Header(ApiKeyValue::new("X-Api-Key"));
+    components.add_security_scheme("key_in_header", SecurityScheme::ApiKey(header));
+    let either = ["key", "key_in_header"];
+    let requirement = |name| SecurityRequirement::new(name, Vec::<String>::new());
+    document.security = Some(either.map(requirement).to_vec());
     document.to_pretty_json().expect("an OpenAPI document is JSON")
 }
 

@@ -50,7 +50,8 @@ async fn register(
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
     let done = commands::register(&grant, &store, wire::new_app(call.body.0)?).await?;
-    Ok(Answer::created(&issued(&done.answer))?.replayed(done.replayed))
+    let tag = done.answer.revision.to_string();
+    Ok(Answer::created(&issued(&done.answer))?.etag(tag).replayed(done.replayed))
 }
 
 /// List the apps.
@@ -115,7 +116,8 @@ async fn issue_key(
     });
     let expires_at = expires_at.transpose()?;
     let done = commands::issue_key(&grant, &store, app_id(&path)?, expires_at).await?;
-    Ok(Answer::created(&issued(&done.answer))?.replayed(done.replayed))
+    let tag = done.answer.revision.to_string();
+    Ok(Answer::created(&issued(&done.answer))?.etag(tag).replayed(done.replayed))
 }
 
 /// Revoke a key of an app.

@@ -21,8 +21,9 @@ pub use commands::{NewApp, issue_key, register};
 pub use http::{Paper, routes};
 pub use model::{App, AppKey, Issuance, Role, Trust};
 pub use operators::{
-    CreateOperator, NewOperator, Operator, OperatorRole, RevokeOperator,
-    WRITING as OPERATOR_WRITING, create as create_operator, revoke as revoke_operator,
+    CreateOperator, ListOperators, NewOperator, Operator, OperatorRole, RevokeOperator,
+    WRITING as OPERATOR_WRITING, create as create_operator, list as list_operators,
+    revoke as revoke_operator,
 };
 pub use queries::find;
 pub use wire::new_app;

@@ -131,6 +131,12 @@ impl App {
         Key::id(id.as_str())
     }
 
+    /// Whether the app sees this path of the shared part: what it does not see it does not change.
+    pub fn sees(&self, path: &str) -> bool {
+        let covers = |field: &String| path == field || path.starts_with(&format!("{field}."));
+        self.visible_fields.as_ref().is_none_or(|fields| fields.iter().any(covers))
+    }
+
     /// For each of the named roles that the app has.
     pub fn role(&self, name: &Name) -> Option<&Role> {
         self.roles.iter().find(|role| role.name == *name)

@@ -1,5 +1,6 @@
 //! `operators`: admins and auditors of Purser. Made on the command line.
 
+use bson::doc;
 use serde::{Deserialize, Serialize};
 
 use crate::access::grant::{Granted, OnItself};
@@ -13,11 +14,12 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::OperatorId;
 use crate::kernel::secret::Secret;
 use crate::kernel::time::{self, DAY_MS, Timestamp};
-use crate::store::{Hints, Key, Kind, Record, Root, Store};
+use crate::store::{Hints, Key, Kind, Query, Record, Root, Store};
 
 actions! {
     CreateOperator "operator_created" Permission::Itself => OnItself, writes, "An operator is created on the command line.";
     RevokeOperator "operator_revoked" Permission::Itself => OnItself, writes, "An operator's key is revoked on the command line.";
+    ListOperators "operators_listed" Permission::Itself => OnItself, reads, "The operators are listed on the command line.";
 }
 
 /// An operator key lives this long at most.
@@ -112,6 +114,21 @@ pub async fn create(
     });
     done.await?;
     Ok((id, key.text()))
+}
+
+/// All operators, the newest first: at most a thousand.
+pub async fn list(grant: &Granted<ListOperators>, store: &Store) -> Result<Vec<Operator>, Fault> {
+    let query = Query::of(Operator::KIND.collection, doc! {}).sort(doc! { "_id": -1 });
+    store.list(&grant.pass(), query).await
+}
+
+impl std::fmt::Display for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, name, role, status, key_hint, expires_at, .. } = self;
+        let pii = if self.auditor_pii { "sees personal values" } else { "" };
+        let until = time::rfc3339(*expires_at);
+        write!(f, "{id}  {role:?}  {status:?}  {key_hint}  until {until}  {name}  {pii}")
+    }
 }
 
 /// The key is refused from now on.

@@ -57,6 +57,22 @@ pub struct ConnectionChange {
 }
 
 impl UserChange {
+    /// The paths that the patch names, whether or not they come to differ.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        let Self { username, profile: p, preferences: n } = self;
+        let named = [
+            ("username", username.is_named()),
+            ("profile.first_name", p.first_name.is_named()),
+            ("profile.last_name", p.last_name.is_named()),
+            ("profile.phone", p.phone.is_named()),
+            ("profile.timezone", p.timezone.is_named()),
+            ("profile.language", p.language.is_named()),
+            ("preferences.notifications", [&n.email, &n.sms, &n.push].iter().any(|b| b.is_named())),
+            ("preferences.privacy", n.profile_visible.is_named() || n.activity_visible.is_named()),
+        ];
+        named.into_iter().filter(|(_, named)| *named).map(|(path, _)| path)
+    }
+
     pub fn applied_to(&self, before: &User, now: Timestamp) -> User {
         let mut after = before.clone();
         self.username.apply(&mut after.username);

@@ -8,7 +8,7 @@ use crate::access::grant::{Granted, OnUser};
 use crate::apps::App;
 use crate::crypto::password::Hasher;
 use crate::http::call::Preconditions;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault, FieldError};
 use crate::store::{Hints, Stop, Store, Work};
 use crate::users::{Connection, ConnectionStatus, Modules, User};
 
@@ -43,11 +43,23 @@ pub async fn update_user(
     let unit = desk.store.unit(grant.warrant(), hints(&target), move |work| {
         let (before, connection, app) = load(work, &target)?;
         preconditions.check(|| etag(&view(&before, &connection, &app, modules), &keyring))?;
+        if let Some(hidden) = change.paths().find(|path| !app.sees(path)) {
+            return Err(not_visible(hidden).into());
+        }
         let after = change.applied_to(&before, work.now());
         work.revise(&before, &after)?;
         Ok(view(&after, &connection, &app, modules))
     });
     Ok(unit.await?.answer)
+}
+
+/// Nobody overwrites what they cannot see.
+fn not_visible(path: &str) -> Fault {
+    let pointer = format!("/{}", path.replace('.', "/"));
+    let detail =
+        "not among the fields that this app sees (`visible_fields`), so it cannot change it";
+    let error = FieldError::new(pointer, "not_visible", detail);
+    Fault::new(Code::PermissionDenied, format!("{path}: {detail}.")).with_errors(vec![error])
 }
 
 pub async fn update_connection(

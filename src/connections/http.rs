@@ -99,7 +99,8 @@ async fn register(
     let done = registration::register(&grant, &desk, wire::person(call.body.0)?).await?;
     let answer = match done.answer {
         Outcome::Connected { user_id, key, view } => {
-            Answer::created(&registered(user_id, Some(key), view))?
+            let tag = etag(&view, desk.store.keyring());
+            Answer::created(&registered(user_id, Some(key), view))?.etag(tag)
         }
         Outcome::Known { user_id, view } => Answer::ok(&registered(user_id, None, view))?,
         Outcome::Waiting { registration_id } => Answer::accepted(&WaitingView {

@@ -42,10 +42,7 @@ pub fn view(user: &User, connection: &Connection, app: &App, modules: Modules) -
 
 /// The shared part, path by path, as far as the app's visible fields go.
 fn shared(user: &User, app: &App) -> Map<String, Value> {
-    let visible = |path: &str| {
-        let covers = |field: &String| path == field || path.starts_with(&format!("{field}."));
-        app.visible_fields.as_ref().is_none_or(|fields| fields.iter().any(covers))
-    };
+    let visible = |path: &str| app.sees(path);
     let group = |name: &str, fields: Vec<(&str, Value)>| {
         let seen = fields.into_iter().filter(|(field, _)| visible(&format!("{name}.{field}")));
         Value::Object(seen.map(|(field, value)| (field.to_owned(), value)).collect())

@@ -51,6 +51,19 @@ impl Keyring {
         &self.masters.newest().id
     }
 
+    /// One line for each key: its list and id, and a one-way value that tells it from every other
+    /// key. Kept beside the data, so that data is never touched with the wrong keys.
+    pub fn fingerprints(&self) -> Vec<(String, String)> {
+        let of = |list: &str, keys: &Keys| -> Vec<(String, String)> {
+            let fingerprint = |key: &Key| {
+                let value = key.mac("fingerprint", &[list.as_bytes(), key.id.as_bytes()]);
+                (format!("{list}:{}", key.id), URL_SAFE_NO_PAD.encode(value))
+            };
+            keys.0.iter().map(fingerprint).collect()
+        };
+        [of("master_keys", &self.masters), of("peppers", &self.peppers)].concat()
+    }
+
     /// `v1.<kek_id>.<base64url>`, under the newest master key.
     pub fn seal(&self, chance: &Chance, context: &Context, plain: &[u8]) -> String {
         let Key { id, bytes } = self.masters.newest();
@@ -220,7 +233,7 @@ mod tests {
         assert!(after.verify_mac("key", &[b"abc"], &stored));
         assert!(after.mac("key", &[b"abc"]).starts_with("p2."));
         assert!(!after.verify_mac("etag", &[b"abc"], &stored));
-        assert!(!after.verify_mac("key", &[b"abd"], &stored));
+        assert!(!after.verify_mac("key", &[b"abx"], &stored));
         assert!(!after.verify_mac("key", &[b"abc"], &stored.replace("p1", "p2")));
         for text in ["", "p1", "p1.", "p1.AAAA", "p9.AAAA", "p1.?"] {
             assert!(!after.verify_mac("key", &[b"abc"], text), "{text}");

@@ -161,6 +161,11 @@ pub enum Patch<T> {
 }
 
 impl<T> Patch<T> {
+    /// Whether the patch says anything of the field.
+    pub fn is_named(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Self::Keep => Patch::Keep,

@@ -130,7 +130,12 @@ pub fn foreign(status: StatusCode) -> Option<Fault> {
         status if status.is_server_error() => Code::Internal,
         _ => return None,
     };
-    Some(Fault::of(code))
+    Some(match code {
+        Code::NotFound => {
+            Fault::new(code, "There is no such path: /openapi.json lists all there are.")
+        }
+        code => Fault::of(code),
+    })
 }
 
 /// `docs/errors.md`.
@@ -138,7 +143,7 @@ pub fn paper() -> String {
     let mut codes: Vec<_> = Code::ALL.to_vec();
     codes.sort_by_key(|code| (status(code.class()).as_u16(), code.name()));
     let mut text = String::from(
-        "# Errors\n\nEvery error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, \
+        "# Errors\n\nEvery error of the API is `application/problem+json` (RFC 9457): `type`, `title`, `status`, \
          `detail`, `code`, `request_id`, and `errors[]` with `pointer`, `code` and `detail` where \
          fields are at fault. Branch on `code`: it never changes its meaning.\n\n\
          | status | code | meaning | what to do |\n|---|---|---|---|\n",

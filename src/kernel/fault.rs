@@ -80,13 +80,13 @@ codes! {
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
     UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";
-    Invalid "invalid" Invalid "The request is not acceptable" "`errors` names each field, what is wrong with it and what is accepted.";
+    Invalid "invalid" Invalid "The request is not acceptable" "`errors` names what is wrong and what is accepted: the first place that has not the right shape, or all values that are not acceptable.";
     IdempotencyKeyReused "idempotency_key_reused" Invalid "This Idempotency-Key was used for something else" "Use a new key for a new operation; repeat the old one only with the same body.";
     PreconditionRequired "precondition_required" MissingPrecondition "If-Match is required" "Send the `ETag` of the last answer in `If-Match`, so that nobody's change is overwritten.";
     Internal "internal" Broken "Something is broken on our side" "Nothing was changed. Repeat; if it stays, report the `request_id`.";
     Overloaded "overloaded" Unavailable "Too much is waiting" "Repeat after `Retry-After`.";
     StoreUnavailable "store_unavailable" Unavailable "The database does not answer" "Nothing was changed. Repeat after `Retry-After`.";
-    OutcomeUnknown "outcome_unknown" Unavailable "It is not known whether this happened" "Repeat with the same Idempotency-Key: the answer is the true one, and nothing happens twice.";
+    OutcomeUnknown "outcome_unknown" Unavailable "It is not known whether this happened" "Repeat a POST with the same Idempotency-Key: the answer is the true one, and nothing happens twice. Before repeating a PATCH or DELETE, read: both come to the same if they happen twice.";
     ShuttingDown "shutting_down" Unavailable "This node is shutting down" "Repeat: another node, or this one after its restart, answers.";
 }
 
@@ -168,6 +168,7 @@ impl Fault {
 
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
+            [only] if only.pointer.is_empty() => format!("The body: {}", only.detail),
             [only] => format!("{}: {}", only.pointer, only.detail),
             several => format!("{} fields are not acceptable.", several.len()),
         };

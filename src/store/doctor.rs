@@ -13,7 +13,8 @@ pub(super) async fn check(client: &Client) -> Result<(), String> {
     let admin = client.database("admin");
     let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(|error| {
         format!(
-            "MongoDB does not answer: {}. Is it running, and does store.uri name it? \
+            "MongoDB does not answer: {}. Is it running, does store.uri name it, and is \
+             its replica set initiated (`rs.initiate()`, once, in mongosh)? \
              `scripts/mongod start` starts one here.",
             trouble::describe(&error)
         )

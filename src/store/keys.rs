@@ -93,7 +93,7 @@ impl KeyCache {
 }
 
 impl Store {
-    /// The data keys of these users, as far as they still exist.
+    /// The data keys of these users, as far as they still exist and open.
     pub async fn data_keys(
         &self,
         pass: &Pass,
@@ -104,8 +104,12 @@ impl Store {
         let records: Vec<Document> = self.list(pass, query).await?;
         let opened = records.iter().filter_map(|record| {
             let user = UserId(record.get_object_id("_id").ok()?);
-            Some(unwrap(record, self.keyring()).map(|key| (user, key)))
+            // One key that does not open must not hide the rest of a page.
+            unwrap(record, self.keyring())
+                .inspect_err(|cause| tracing::warn!(%user, cause, "personal values stay sealed"))
+                .ok()
+                .map(|key| (user, key))
         });
-        opened.collect::<Result<_, _>>().map_err(Fault::internal)
+        Ok(opened.collect())
     }
 }

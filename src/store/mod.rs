@@ -20,6 +20,7 @@ mod batch;
 mod client;
 mod doctor;
 mod indexes;
+mod keycheck;
 mod keys;
 mod lane;
 mod migrations;

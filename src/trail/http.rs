@@ -67,6 +67,7 @@ struct EntryPage {
 /// List entries of the trail, the newest first.
 #[utoipa::path(get, path = "/v1/audit/logs", operation_id = "list_entries", tag = "auditors",
     params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
+        ("subject" = Option<String>, Query, description = "`user:<id>`, `app:<id>`, `module:<name>`, …"),
         ("actor" = Option<String>, Query, description = "Id of the app, user or operator"),
         ("action" = Option<String>, Query), ("module" = Option<String>, Query),
         ("path" = Option<String>, Query, description = "This path or one below it"),
@@ -107,14 +108,15 @@ const WORD: &str = "1 to 128 characters of a-z, 0-9, _, . and -";
 
 fn filter(query: &Parameters) -> Result<Filter, Fault> {
     query.only(&[
-        "user_id", "app_id", "actor", "action", "module", "path", "ip", "outcome", "from", "to",
-        "limit", "cursor",
+        "user_id", "app_id", "subject", "actor", "action", "module", "path", "ip", "outcome",
+        "from", "to", "limit", "cursor",
     ])?;
     let time = "an RFC 3339 time, such as 2026-11-22T00:00:00Z";
     let id = "24 hexadecimal digits";
     Ok(Filter {
         user_id: query.parsed("user_id", id, |text| text.parse().ok())?,
         app_id: query.parsed("app_id", NAME_RULE, Name::parse)?,
+        subject: query.parsed("subject", SUBJECT, subject)?,
         actor: query.parsed("actor", WORD, word)?,
         action: query.parsed("action", WORD, word)?,
         module: query.parsed("module", WORD, word)?,
@@ -126,6 +128,13 @@ fn filter(query: &Parameters) -> Result<Filter, Fault> {
         from: query.parsed("from", time, parse_rfc3339)?,
         to: query.parsed("to", time, parse_rfc3339)?,
     })
+}
+
+const SUBJECT: &str = "a subject such as user:<id>, app:<id>, module:<name>, operator:<id>";
+
+fn subject(text: &str) -> Option<String> {
+    let (kind, id) = text.split_once(':')?;
+    (word(kind).is_some() && word(id).is_some()).then(|| text.to_owned())
 }
 
 fn word(text: &str) -> Option<String> {

@@ -20,6 +20,8 @@ use crate::store::{Query, Store};
 pub struct Filter {
     pub user_id: Option<UserId>,
     pub app_id: Option<AppId>,
+    /// `user:<id>`, `app:<id>`, …: one aggregate's own history.
+    pub subject: Option<String>,
     pub actor: Option<String>,
     pub action: Option<String>,
     pub module: Option<String>,
@@ -75,6 +77,7 @@ fn condition(filter: &Filter, after: Option<Position>) -> Document {
     };
     equal("user_id", filter.user_id.map(|id| id.0.into()));
     equal("app_id", filter.app_id.as_ref().map(|id| id.as_str().into()));
+    equal("subject", filter.subject.clone().map(Bson::from));
     equal("actor.id", filter.actor.clone().map(Bson::from));
     equal("action", filter.action.clone().map(Bson::from));
     equal("module", filter.module.clone().map(Bson::from));

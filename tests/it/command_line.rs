@@ -78,3 +78,34 @@ fn a_database_that_is_not_set_up_is_set_up_by_migrate_and_then_takes_operators()
     let key = text(purser(&["operators", "create", "--role", "admin"], &environment));
     assert!(key.starts_with("prs_opr_") && key.trim().len() == 69, "{key}");
 }
+
+#[test]
+fn a_master_key_or_pepper_other_than_the_databases_own_stops_the_start() {
+    let mongod = Mongod::start();
+    let other = "m1:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+    let newer = format!("m2:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA= {KEY}");
+    let with = |masters: &str, peppers: &str| {
+        let environment = [
+            ("PURSER__STORE__URI", mongod.uri.as_str()),
+            ("PURSER__CRYPTO__MASTER_KEYS", masters),
+            ("PURSER__CRYPTO__PEPPERS", peppers),
+            ("PURSER__LOG__LEVEL", "error"),
+        ];
+        let migrated = purser(&["migrate"], &environment);
+        let listed = purser(&["operators", "list"], &environment);
+        let said = String::from_utf8(listed.stderr).expect("text");
+        (migrated.status.success(), listed.status.success(), said)
+    };
+    assert!(with(KEY, KEY).1);
+
+    let (migrated, listed, said) = with(other, KEY);
+    assert!(
+        !migrated && !listed && said.contains("crypto.master_keys: `m1` is not the key"),
+        "{said}"
+    );
+    let (migrated, listed, said) = with(KEY, other);
+    assert!(!migrated && !listed && said.contains("crypto.peppers: `m1` is not the key"), "{said}");
+    assert!(with(&newer, KEY).1);
+    let (_, listed, said) = with(KEY, KEY);
+    assert!(!listed && said.contains("crypto.master_keys: `m2` is missing"), "{said}");
+}

@@ -499,3 +499,23 @@ fn reading_leaves_no_entry() {
 
     assert_eq!(count(), before);
 }
+
+#[test]
+fn the_history_of_an_app_is_found_by_its_subject() {
+    let purser = Purser::start();
+    let admin = purser.admin();
+    purser.app("shop");
+    purser.app("club");
+    admin.post("/v1/admin/apps/shop/keys", json!({})).expect(201);
+
+    let auditor = purser.auditor();
+    let seen = auditor.get("/v1/audit/logs?subject=app:shop").expect(200);
+
+    let actions: Vec<_> =
+        seen["items"].as_array().expect("items").iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions.len(), 2);
+    assert!(
+        actions.contains(&&json!("app_registered")) && actions.contains(&&json!("app_key_issued"))
+    );
+    assert_eq!(auditor.get("/v1/audit/logs?subject=$ne").refused(422), "invalid");
+}

@@ -239,14 +239,15 @@ fn an_app_sees_of_the_shared_part_only_its_visible_fields() {
 
     let view = kiosk.get(&path).expect(200);
     let listed = kiosk.get("/v1/users").expect(200);
-    let changed = kiosk.patch(&path, json!({ "profile": { "first_name": "Augusta" } })).expect(200);
+    let changed = kiosk.patch(&path, json!({ "profile": { "language": "fr" } })).expect(200);
 
     let expected = ["id", "modules", "preferences", "profile", "username"];
     assert_eq!(fields(&view["shared"]), expected.into());
     assert_eq!(view["shared"]["profile"], json!({ "language": "en" }));
     assert_eq!(listed["items"][0]["shared"], view["shared"]);
-    assert_eq!(changed["shared"], view["shared"], "not even what it wrote itself");
-    assert_eq!(shop.get(&path).expect(200)["shared"]["profile"]["first_name"], "Augusta");
+    assert_eq!(fields(&changed["shared"]), expected.into());
+    assert_eq!(changed["shared"]["profile"], json!({ "language": "fr" }));
+    assert_eq!(shop.get(&path).expect(200)["shared"]["profile"]["first_name"], "Ada");
 }
 
 #[test]
@@ -655,4 +656,23 @@ fn a_cursor_opens_for_its_caller_its_list_and_its_filter_only() {
     let id = page["items"][0]["app_specific"]["connection_id"].as_str().expect("an id");
     assert!(!cursor.contains(id));
     shop.get(&format!("/v1/users?limit=2&cursor={cursor}")).expect(200);
+}
+
+#[test]
+fn an_app_cannot_change_what_it_does_not_see() {
+    let purser = Purser::start();
+    let shop = purser.app("shop");
+    let kiosk = purser.app_with("kiosk", json!({ "visible_fields": ["profile.first_name"] }));
+    let (id, _) = shop.register("ada@example.com");
+    kiosk.register("ada@example.com");
+    let path = format!("/v1/users/{id}");
+
+    let hidden = kiosk.patch(&path, json!({ "profile": { "last_name": "X" } }));
+    let seen = kiosk.patch(&path, json!({ "profile": { "first_name": "Augusta" } }));
+
+    assert_eq!(hidden.pointers(), ["/profile/last_name"]);
+    assert_eq!(hidden.refused(403), "permission_denied");
+    assert_eq!(seen.expect(200)["shared"]["profile"], json!({ "first_name": "Augusta" }));
+    let profile = &shop.get(&path).expect(200)["shared"]["profile"];
+    assert_eq!((&profile["first_name"], &profile["last_name"]), (&json!("Augusta"), &Value::Null));
 }

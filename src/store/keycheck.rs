@@ -1,0 +1,87 @@
+//! Whether the keyring is the one that this database was written with. A wrong key under a known id
+//! would seal new data so that nobody can open it later, and recognise no API key at all.
+
+use bson::{Document, doc};
+
+use super::client::Store;
+use super::node::META;
+use super::trouble;
+
+const ID: &str = "keyring";
+const KEYS: &str = "keys";
+
+impl Store {
+    /// Refuses a key that differs from what was noted under its id, and the absence of one that was
+    /// in use; notes those that are new.
+    pub async fn check_keyring(&self) -> Result<(), String> {
+        let meta = self.inner().database.collection::<Document>(META);
+        let present = self.keyring().fingerprints();
+        let checked = async move {
+            let noted = meta.find_one(doc! { "_id": ID }).await;
+            let noted = noted.map_err(|error| trouble::describe(&error))?.unwrap_or_default();
+            let noted = noted.get_document(KEYS).cloned().unwrap_or_default();
+            let unknown = compare(&noted, &present)?;
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let noting = doc! { "$set": unknown };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "which keys are in use is nobody's record"
+            )]
+            let written = meta.update_one(doc! { "_id": ID }, noting).upsert(true).await;
+            written.map(drop).map_err(|error| trouble::describe(&error))
+        };
+        self.spawn(checked).await.map_err(|fault| fault.to_string())?
+    }
+}
+
+/// What is not noted yet, by its path.
+fn compare(noted: &Document, present: &[(String, String)]) -> Result<Document, String> {
+    for (name, fingerprint) in noted {
+        let (list, id) = name.split_once(':').unwrap_or((name, ""));
+        let current = present.iter().find(|(present, _)| present == name);
+        match current.map(|(_, value)| value.as_str()) {
+            Some(value) if Some(value) == fingerprint.as_str() => {}
+            Some(_) => {
+                return Err(format!(
+                    "crypto.{list}: `{id}` is not the key that this database was written with. \
+                     Configure the right one; a new key needs an id of its own, in front of the old."
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "crypto.{list}: `{id}` is missing, and this database was written with it. Keep it \
+                     in the list, behind the newer ones."
+                ));
+            }
+        }
+    }
+    let unknown = present.iter().filter(|(name, _)| !noted.contains_key(name));
+    Ok(unknown.map(|(name, value)| (format!("{KEYS}.{name}"), value.into())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn a_key_that_is_new_is_noted_and_one_that_is_known_is_not_noted_again() {
+        let present = [key("master_keys:m2", "b"), key("master_keys:m1", "a")];
+        let unknown = compare(&doc! { "master_keys:m1": "a" }, &present);
+        assert_eq!(unknown, Ok(doc! { "keys.master_keys:m2": "b" }));
+    }
+
+    #[test]
+    fn another_key_under_a_known_id_and_a_missing_key_are_refused_by_name() {
+        let noted = doc! { "peppers:p1": "a" };
+        let other = compare(&noted, &[key("peppers:p1", "b")]).expect_err("another key");
+        assert!(other.contains("crypto.peppers: `p1` is not the key"), "{other}");
+        let missing = compare(&noted, &[key("peppers:p2", "b")]).expect_err("missing");
+        assert!(missing.contains("crypto.peppers: `p1` is missing"), "{missing}");
+    }
+}
