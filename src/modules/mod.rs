@@ -22,7 +22,7 @@ pub use registry::{RegisterModule, Registered, WRITING, register};
 
 pub const ALL: Modules = &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];
 
-/// The fields of the source document, in its order; what a module keeps besides is its own affair.
+/// The fields of the source document; what a module keeps besides is its own affair.
 fn shown(data: &Document, fields: &[&str]) -> Value {
     let field = |name: &&str| {
         let value = data.get(name).unwrap_or(&Bson::Null);

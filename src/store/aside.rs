@@ -15,7 +15,7 @@ use super::lane::Queued;
 use super::settle::{DUPLICATE_TRIES, backoff, give_up, jittered, without_the_late};
 use super::trouble::Trouble;
 use super::unit::Operation;
-use super::write;
+use super::write::{self, Updates};
 use crate::kernel::fault::{Code, Fault};
 
 /// Sessions for what is set aside; more than this many blocked records wait for each other.
@@ -73,9 +73,10 @@ impl Aside {
         loop {
             units = without_the_late(units);
             let Some(deadline) = units.first().map(|unit| unit.warrant().deadline) else { return };
-            match write::attempt(store, &mut session, &mut units, deadline).await {
+            match write::attempt(store, &mut session, &mut units, deadline, Updates::Together).await
+            {
                 Ok(()) => return units.into_iter().for_each(Operation::finish),
-                Err(Trouble::Conflict | Trouble::Transient(_)) => {}
+                Err(Trouble::Conflict | Trouble::Held(_) | Trouble::Transient(_)) => {}
                 Err(Trouble::Duplicate) if tries < DUPLICATE_TRIES => {}
                 Err(Trouble::Duplicate) => {
                     return give_up(units, Code::AlreadyExists, &Trouble::Duplicate);

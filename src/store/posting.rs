@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use bson::{Bson, Document, doc};
 
 use super::batch::{Batch, Posted};
-use super::record::REVISION;
+use super::record::{Locator, REVISION};
 use crate::audit::actor::Subject;
 use crate::audit::change;
 use crate::audit::entry::{Entry, Outcome};
@@ -21,6 +21,23 @@ pub(super) struct Posting {
     pub collection: &'static str,
     pub command: Document,
     pub count: i64,
+    /// The record, where the command is about one alone.
+    pub record: Option<String>,
+}
+
+impl Posting {
+    /// The same updates as a command each, so that the one that fails says which record is held.
+    pub fn one_by_one(self) -> Vec<Self> {
+        let Ok(updates) = self.command.get_array("updates") else { return vec![self] };
+        let collection = self.collection;
+        let one = |statement: &Bson| {
+            let id = statement.as_document()?.get_document("q").ok()?.get("_id")?.clone();
+            let command = doc! { "update": collection, "updates": [statement.clone()] };
+            let record = Some(Locator::id(collection, id).name());
+            Some(Self { collection, command, count: 1, record })
+        };
+        updates.iter().filter_map(one).collect()
+    }
 }
 
 #[derive(Default)]
@@ -75,6 +92,7 @@ fn commands(collection: &'static str, writes: Writes) -> Vec<Posting> {
             collection,
             count: i64::try_from(statements.len()).unwrap_or(i64::MAX),
             command: doc! { verb: collection, field: statements, "ordered": true },
+            record: None,
         })
         .collect()
 }

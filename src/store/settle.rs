@@ -1,7 +1,8 @@
 //! Bringing the units of one transaction to their answers.
 //!
-//! An attempt that fails as a whole is repeated once and then halved until the culprit stands
-//! alone; the culprit is set aside, so that one blocked record never holds up the others.
+//! An attempt that fails as a whole is repeated once, with the updates one by one, so that a record
+//! that somebody holds is named; what changes it is set aside, and the others go on. What fails
+//! without a name is halved until the culprit stands alone.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::client::Inner;
 use super::lane::Queued;
 use super::trouble::{Trouble, unavailable};
 use super::unit::Operation;
-use super::write;
+use super::write::{self, Updates};
 use crate::kernel::fault::{Code, Fault};
 
 /// How often a unique value may turn up as taken before that is the answer.
@@ -35,11 +36,24 @@ pub(super) async fn settle(
         let Some(deadline) = units.iter().map(|unit| unit.warrant().deadline).max() else {
             continue;
         };
-        let Err(trouble) = write::attempt(store, session, &mut units, deadline).await else {
+        let tried = write::attempt(store, session, &mut units, deadline, attempts.updates());
+        let Err(trouble) = tried.await else {
             units.into_iter().for_each(Operation::finish);
             continue;
         };
         tracing::debug!(?trouble, units = units.len(), "an attempt failed");
+        if let Trouble::Held(record) = &trouble {
+            let (held, free): (Vec<_>, Vec<_>) =
+                units.into_iter().partition(|unit| unit.names().contains(record));
+            if !held.is_empty() {
+                for unit in held {
+                    Aside::take(aside, store, unit);
+                }
+                groups.push((free, attempts));
+                continue;
+            }
+            units = free;
+        }
         match attempts.next(&trouble, units.len()) {
             Next::Again { pause, attempts } => {
                 tokio::time::sleep(pause).await;
@@ -71,6 +85,11 @@ enum Next {
 }
 
 impl Attempts {
+    /// Once there was a conflict, it is worth knowing where.
+    fn updates(self) -> Updates {
+        if self.conflicts == 0 { Updates::Together } else { Updates::OneByOne }
+    }
+
     /// A half of a group that has failed twice is halved at its first failure.
     fn halved() -> Self {
         Self { conflicts: 1, transients: 0 }
@@ -88,7 +107,7 @@ impl Attempts {
                 Next::Again { pause: Duration::ZERO, attempts: Self { conflicts: 1, ..self } }
             }
             _ if units > 1 => Next::Halve,
-            Trouble::Conflict => Next::SetAside,
+            Trouble::Conflict | Trouble::Held(_) => Next::SetAside,
             Trouble::Duplicate if self.conflicts < DUPLICATE_TRIES => Next::Again {
                 pause: BACKOFF_FIRST,
                 attempts: Self { conflicts: self.conflicts + 1, ..self },

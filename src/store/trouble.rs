@@ -12,6 +12,8 @@ use crate::kernel::fault::{Code, Fault};
 pub(super) enum Trouble {
     /// Somebody else holds or has changed one of the records; it is not said which.
     Conflict,
+    /// As `Conflict`, and this is the record: known where the updates are sent one by one.
+    Held(String),
     /// A unique value exists already: mostly another node was faster, and a retry sees it.
     Duplicate,
     /// The server refuses a document (a validator, a size): repeating will not help.
@@ -96,7 +98,7 @@ pub(super) fn fault(error: &Error) -> Fault {
         Trouble::Broken(cause) | Trouble::Rejected(cause) => Fault::internal(cause),
         Trouble::Duplicate => Fault::of(Code::AlreadyExists),
         Trouble::Transient(cause) => unavailable().because(cause),
-        Trouble::Conflict | Trouble::InDoubt => unavailable(),
+        Trouble::Conflict | Trouble::Held(_) | Trouble::InDoubt => unavailable(),
     }
 }
 

@@ -39,16 +39,26 @@ const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) type Units = [Box<dyn Operation>];
 
+/// How the records' updates are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Updates {
+    /// One command for each collection: the fast way; a conflict does not say where it is.
+    Together,
+    /// A command for each record: slower, and a conflict names the record.
+    OneByOne,
+}
+
 /// Applies `units` and commits. After `Ok` every unit holds its answer.
 pub(super) async fn attempt(
     store: &Inner,
     session: &mut ClientSession,
     units: &mut Units,
     deadline: Instant,
+    updates: Updates,
 ) -> Result<(), Trouble> {
     let deadline = tokio::time::Instant::from_std(deadline);
     start(session).await?;
-    let prepared = match timeout_at(deadline, prepare(store, session, units)).await {
+    let prepared = match timeout_at(deadline, prepare(store, session, units, updates)).await {
         Ok(prepared) => prepared,
         Err(_) => Err(Trouble::Transient("the database did not answer in time".to_owned())),
     };
@@ -95,6 +105,7 @@ async fn prepare(
     store: &Inner,
     session: &mut ClientSession,
     units: &mut Units,
+    updates: Updates,
 ) -> Result<Prepared, Trouble> {
     let mut batch = Batch::default();
     let known = load_answers(store, session, units).await?;
@@ -116,7 +127,7 @@ async fn prepare(
     }
     let keys = data_keys(store, session, &mut batch).await?;
     let entries = entries(store, &batch, units, &keys)?;
-    post(store, session, &batch, entries, units).await
+    post(store, session, &batch, entries, units, updates).await
 }
 
 fn wanted_first(units: &Units) -> Vec<Locator> {
@@ -311,6 +322,7 @@ async fn post(
     batch: &Batch,
     entries: Vec<Document>,
     units: &Units,
+    updates: Updates,
 ) -> Result<Prepared, Trouble> {
     let answers = answers(store, units)?;
     let proof = match (entries.first(), answers.first()) {
@@ -319,6 +331,9 @@ async fn post(
         (None, None) => return Ok(Prepared::Nothing),
     };
     let mut postings = posting::records(batch);
+    if updates == Updates::OneByOne {
+        postings = postings.into_iter().flat_map(Posting::one_by_one).collect();
+    }
     postings.extend(posting::insert(Entry::COLLECTION, entries));
     postings.extend(posting::insert(IDEMPOTENCY, answers));
     for posting in postings {
@@ -350,15 +365,19 @@ fn answers(store: &Inner, units: &Units) -> Result<Vec<Document>, Trouble> {
 }
 
 async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {
-    let Posting { collection, command, count } = posting;
+    let Posting { collection, command, count, record } = posting;
+    let named = |trouble| match (trouble, &record) {
+        (Trouble::Conflict, Some(record)) => Trouble::Held(record.clone()),
+        (trouble, _) => trouble,
+    };
     let reply = store.database.run_command(command).session(session).await;
-    let reply = reply.map_err(|error| trouble::of(&error))?;
+    let reply = reply.map_err(|error| named(trouble::of(&error)))?;
     if let Some(trouble) = trouble::of_write_errors(collection, &reply) {
-        return Err(trouble);
+        return Err(named(trouble));
     }
     let n = reply.get_i32("n").map(i64::from).or_else(|_| reply.get_i64("n")).unwrap_or(0);
     // A guard that missed: somebody changed the record after this transaction had read it.
-    if n == count { Ok(()) } else { Err(Trouble::Conflict) }
+    if n == count { Ok(()) } else { Err(named(Trouble::Conflict)) }
 }
 
 async fn commit(
