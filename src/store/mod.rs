@@ -23,6 +23,7 @@ mod indexes;
 mod keycheck;
 mod keys;
 mod lane;
+mod load;
 mod migrations;
 mod node;
 mod posting;

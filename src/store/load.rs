@@ -1,0 +1,103 @@
+//! Reading inside a transaction: the records that its units ask for, one query for each collection.
+
+use std::collections::HashMap;
+
+use bson::{Document, RawDocumentBuf, doc};
+use mongodb::ClientSession;
+use serde::de::DeserializeOwned;
+
+use super::batch::{Batch, Stored};
+use super::client::Inner;
+use super::record::{By, Locator};
+use super::trouble::{self, Trouble};
+use super::write::{IDEMPOTENCY, Units};
+
+/// What the units have said that they are going to ask for, and what their provisos are about.
+pub(super) fn wanted_first(units: &Units) -> Vec<Locator> {
+    let mut wanted: Vec<Locator> = Vec::new();
+    for unit in units {
+        wanted.extend(unit.hints().iter().cloned());
+        let provisos = unit.warrant().provisos.iter();
+        wanted.extend(provisos.map(|p| Locator::id(p.collection, p.id.clone())));
+    }
+    wanted
+}
+
+/// Loads what the batch does not know yet: one query for each collection.
+pub(super) async fn load(
+    store: &Inner,
+    session: &mut ClientSession,
+    batch: &mut Batch,
+    mut wanted: Vec<Locator>,
+) -> Result<(), Trouble> {
+    wanted.retain(|locator| !batch.knows(locator));
+    let mut by_collection: HashMap<&'static str, Vec<&Locator>> = HashMap::new();
+    for locator in &wanted {
+        let locators = by_collection.entry(locator.collection).or_default();
+        if !locators.contains(&locator) {
+            locators.push(locator);
+        }
+    }
+    let mut found = Vec::new();
+    for (collection, locators) in by_collection {
+        for raw in find::<RawDocumentBuf>(store, session, collection, filter(&locators)).await? {
+            let document = Document::try_from(&raw);
+            let broken = |_| Trouble::Broken(format!("{collection} answered no BSON"));
+            found.push((collection, Stored { document: document.map_err(broken)?, raw }));
+        }
+    }
+    batch.admit(&wanted, found);
+    Ok(())
+}
+
+fn filter(locators: &[&Locator]) -> Document {
+    let mut ids = Vec::new();
+    let mut others = Vec::new();
+    for locator in locators {
+        match &locator.by {
+            By::Id(id) => ids.push(id.clone()),
+            By::Fields(..) => others.push(locator.filter()),
+        }
+    }
+    let by_id = doc! { "_id": { "$in": ids.clone() } };
+    if others.is_empty() {
+        return by_id;
+    }
+    if !ids.is_empty() {
+        others.push(by_id);
+    }
+    doc! { "$or": others }
+}
+
+async fn find<T: DeserializeOwned + Send + Sync>(
+    store: &Inner,
+    session: &mut ClientSession,
+    collection: &str,
+    filter: Document,
+) -> Result<Vec<T>, Trouble> {
+    let collection = store.database.collection::<T>(collection);
+    let mut cursor =
+        collection.find(filter).session(&mut *session).await.map_err(|e| trouble::of(&e))?;
+    let mut documents: Vec<T> = Vec::new();
+    while let Some(document) = cursor.next(session).await {
+        documents.push(document.map_err(|error| trouble::of(&error))?);
+    }
+    Ok(documents)
+}
+
+/// Earlier answers to the idempotency keys of these units.
+pub(super) async fn load_answers(
+    store: &Inner,
+    session: &mut ClientSession,
+    units: &Units,
+) -> Result<HashMap<String, Document>, Trouble> {
+    let ids: Vec<_> =
+        units.iter().filter_map(|u| u.warrant().idempotency.as_ref()).map(|i| &i.id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let answers: Vec<Document> =
+        find(store, session, IDEMPOTENCY, doc! { "_id": { "$in": ids } }).await?;
+    let by_id = |answer: Document| Some((answer.get_str("_id").ok()?.to_owned(), answer));
+    Ok(answers.into_iter().filter_map(by_id).collect())
+}
