@@ -37,7 +37,7 @@ const GUARD: &str = r#"
     was_down=
     while kill -0 "$OWNER" 2>/dev/null; do
         if [ -e "$FOLDER/down" ]; then
-            was_down=1
+            was_down=1; : >"$FOLDER/seen"
         elif ! kill -0 $server 2>/dev/null; then
             [ -n "$was_down" ] || break
             was_down=; run "$@"
@@ -132,9 +132,15 @@ impl Mongod {
 
     /// As by `kill -9`; the guard keeps it down until `revive`.
     pub fn kill(&self) {
+        // What it has seen of an earlier time does not count.
+        let _ = std::fs::remove_file(self.folder.join("seen"));
         std::fs::write(self.folder.join("down"), "").expect("a file");
-        // The guard must have seen the file before the server is gone.
-        std::thread::sleep(Duration::from_millis(500));
+        // The guard must know of it before the server is gone, or it takes that for the end.
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.folder.join("seen").exists() {
+            assert!(Instant::now() < until, "the guard sees nothing");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.signal("-KILL");
     }
 
