@@ -22,6 +22,7 @@ pub mod http;
 pub mod apps;
 pub mod connections;
 pub mod modules;
+pub mod people;
 pub mod trail;
 pub mod users;
 

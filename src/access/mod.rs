@@ -14,6 +14,7 @@
 //! To add an action: a unit type in its slice's `actions.rs` that implements [`action::Action`].
 
 pub mod action;
+pub mod address;
 pub mod cursor;
 pub mod gate;
 pub mod grant;

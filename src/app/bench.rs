@@ -117,6 +117,7 @@ async fn people(purser: &Purser, count: usize) -> Result<Vec<Person>, Fault> {
         role: OperatorRole::Admin,
         auditor_pii: false,
         days: 1,
+        allowed_ips: Vec::new(),
     };
     let grant = purser.gate.itself(job("bench"), purser.context());
     let (_, admin) = apps::create_operator(&grant, &purser.store, operator).await?;

@@ -147,7 +147,7 @@ async fn operators(purser: &Purser, command: Operators) -> Result<(), String> {
         Operators::Create { role, name, auditor_pii, days } => {
             let name = text::line(&name, 100).map_err(|accepted| format!("--name: {accepted}"))?;
             let grant = purser.gate.itself(job("command_line"), purser.context());
-            let new = NewOperator { name, role, auditor_pii, days };
+            let new = NewOperator { name, role, auditor_pii, days, allowed_ips: Vec::new() };
             let (id, key) =
                 apps::create_operator(&grant, &purser.store, new).await.map_err(fault)?;
             eprintln!("operator {id}; its key is shown this once:");

@@ -4,11 +4,12 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::health;
-use crate::{apps, connections, trail};
+use crate::{apps, connections, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
     // Apps.
     connections::routes(config);
+    people::routes(config);
     // Admins.
     apps::routes(config);
     // Auditors.

@@ -113,6 +113,7 @@ async fn operator(
         role,
         auditor_pii: true,
         days: 90,
+        allowed_ips: Vec::new(),
     };
     let (_, key) = apps::create_operator(&grant, &purser.store, new).await?;
     variables.insert(variable.to_owned(), key.expose().clone());

@@ -29,6 +29,9 @@ pub struct NewApp {
     pub may_issue: Issuance,
     pub roles: Vec<Role>,
     pub rate_limits: RateLimits,
+    pub total_rate_limits: RateLimits,
+    pub allowed_ips: Vec<String>,
+    pub reveal_keys: bool,
 }
 
 /// A checked change: what is `None` stays.
@@ -44,8 +47,25 @@ pub struct AppChange {
     pub categories: Option<Vec<String>>,
     pub per_day: Option<i64>,
     pub roles: Option<Vec<Role>>,
+    pub rate_limits: LimitsChange,
+    pub total_rate_limits: LimitsChange,
+    pub allowed_ips: Option<Vec<String>>,
+    pub reveal_keys: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
     pub requests_per_minute: Option<i64>,
     pub requests_per_hour: Option<i64>,
+}
+
+impl LimitsChange {
+    pub fn applied_to(self, before: RateLimits) -> RateLimits {
+        RateLimits {
+            requests_per_minute: self.requests_per_minute.unwrap_or(before.requests_per_minute),
+            requests_per_hour: self.requests_per_hour.unwrap_or(before.requests_per_hour),
+        }
+    }
 }
 
 /// An app, and its new key where one was made: shown once, and again to a repeated request.
@@ -85,6 +105,9 @@ pub async fn register(
         may_issue: new.may_issue,
         roles: new.roles,
         rate_limits: new.rate_limits,
+        total_rate_limits: new.total_rate_limits,
+        allowed_ips: new.allowed_ips,
+        reveal_keys: new.reveal_keys,
         keys: vec![key],
         created_at: now,
         updated_at: now,
@@ -197,14 +220,10 @@ impl AppChange {
                 per_day: self.per_day.unwrap_or(before.may_issue.per_day),
             },
             roles: self.roles.unwrap_or(before.roles),
-            rate_limits: RateLimits {
-                requests_per_minute: self
-                    .requests_per_minute
-                    .unwrap_or(before.rate_limits.requests_per_minute),
-                requests_per_hour: self
-                    .requests_per_hour
-                    .unwrap_or(before.rate_limits.requests_per_hour),
-            },
+            rate_limits: self.rate_limits.applied_to(before.rate_limits),
+            total_rate_limits: self.total_rate_limits.applied_to(before.total_rate_limits),
+            allowed_ips: self.allowed_ips.unwrap_or(before.allowed_ips),
+            reveal_keys: self.reveal_keys.unwrap_or(before.reveal_keys),
             ..before
         }
     }

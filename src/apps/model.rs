@@ -31,6 +31,15 @@ pub struct App {
     pub roles: Vec<Role>,
     /// What each of its connections starts with.
     pub rate_limits: RateLimits,
+    /// What the app may ask in all, through all its keys.
+    #[serde(default = "RateLimits::of_an_app")]
+    pub total_rate_limits: RateLimits,
+    /// Addresses and networks that its app keys may be used from; everywhere, where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_ips: Vec<String>,
+    /// Whether its connection keys may be revealed again.
+    #[serde(default)]
+    pub reveal_keys: bool,
     pub keys: Vec<AppKey>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -41,6 +41,9 @@ pub struct Operator {
     #[serde(default)]
     pub key_last_used_at: Option<Timestamp>,
     pub expires_at: Timestamp,
+    /// Addresses and networks that the key may be used from; everywhere, where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_ips: Vec<String>,
     pub created_at: Timestamp,
 }
 
@@ -83,6 +86,7 @@ pub struct NewOperator {
     pub auditor_pii: bool,
     /// How many days the key lives: 1 to 90.
     pub days: u16,
+    pub allowed_ips: Vec<String>,
 }
 
 /// Creates the operator; its key is shown this once.
@@ -105,6 +109,7 @@ pub async fn create(
         key_created_at: now,
         key_last_used_at: None,
         expires_at: time::plus(now, i64::from(new.days.clamp(1, DAYS_MAX)) * DAY_MS),
+        allowed_ips: new.allowed_ips,
         created_at: now,
     };
     let id = operator.id;

@@ -21,7 +21,12 @@ pub struct AppView {
     visible_fields: Option<Vec<String>>,
     may_issue: IssuanceBody,
     roles: Vec<RoleBody>,
+    /// What each of its connections starts with.
     rate_limits: LimitsBody,
+    /// What the app may ask in all, through all its keys.
+    total_rate_limits: LimitsBody,
+    allowed_ips: Vec<String>,
+    reveal_keys: bool,
     keys: Vec<KeyView>,
     created_at: String,
     updated_at: String,
@@ -58,7 +63,7 @@ pub fn issued(issued: &Issued) -> IssuedView {
 }
 
 pub fn view(app: &App) -> AppView {
-    let App { may_issue, rate_limits, .. } = app;
+    let App { may_issue, rate_limits, total_rate_limits, .. } = app;
     let role = |role: &Role| RoleBody {
         name: role.name.to_string(),
         permissions: role.permissions.clone(),
@@ -78,10 +83,10 @@ pub fn view(app: &App) -> AppView {
             per_day: may_issue.per_day,
         },
         roles: app.roles.iter().map(role).collect(),
-        rate_limits: LimitsBody {
-            requests_per_minute: rate_limits.requests_per_minute,
-            requests_per_hour: rate_limits.requests_per_hour,
-        },
+        rate_limits: LimitsBody::from(*rate_limits),
+        total_rate_limits: LimitsBody::from(*total_rate_limits),
+        allowed_ips: app.allowed_ips.clone(),
+        reveal_keys: app.reveal_keys,
         keys: app.keys.iter().map(key_view).collect(),
         created_at: rfc3339(app.created_at),
         updated_at: rfc3339(app.updated_at),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::commands::{AppChange, NewApp};
+use super::commands::{AppChange, LimitsChange, NewApp};
 use super::model::{AppStatus, Issuance, Role, Trust};
 use crate::access::limits::RateLimits;
 use crate::access::permission::is_permission;
@@ -36,8 +36,18 @@ pub struct AppBody {
     may_issue: IssuanceBody,
     #[serde(default)]
     roles: Vec<RoleBody>,
+    /// What each of its connections starts with.
     #[serde(default)]
     rate_limits: LimitsBody,
+    /// What the app may ask in all, through all its keys; 60,000 a minute, 1,000,000 an hour.
+    total_rate_limits: Option<LimitsBody>,
+    /// Addresses and networks that app keys may be used from; everywhere, unless sent.
+    #[schema(example = json!(["203.0.113.7", "2001:db8::/32"]))]
+    #[serde(default)]
+    allowed_ips: Vec<String>,
+    /// Whether connection keys of this app may be revealed again.
+    #[serde(default)]
+    reveal_keys: bool,
 }
 
 /// A merge patch of an app; of its settings, only `visible_fields` can be removed.
@@ -74,6 +84,15 @@ pub struct AppPatch {
     #[schema(value_type = Option<LimitsPatch>)]
     #[serde(default)]
     rate_limits: Patch<LimitsPatch>,
+    #[schema(value_type = Option<LimitsPatch>)]
+    #[serde(default)]
+    total_rate_limits: Patch<LimitsPatch>,
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    allowed_ips: Patch<Vec<String>>,
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    reveal_keys: Patch<bool>,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -118,7 +137,7 @@ pub struct RoleBody {
     pub default: bool,
 }
 
-/// What each connection starts with.
+/// Requests in each minute and hour (UTC).
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsBody {
@@ -128,7 +147,13 @@ pub struct LimitsBody {
 
 impl Default for LimitsBody {
     fn default() -> Self {
-        let RateLimits { requests_per_minute, requests_per_hour } = RateLimits::default();
+        RateLimits::default().into()
+    }
+}
+
+impl From<RateLimits> for LimitsBody {
+    fn from(limits: RateLimits) -> Self {
+        let RateLimits { requests_per_minute, requests_per_hour } = limits;
         Self { requests_per_minute, requests_per_hour }
     }
 }
@@ -161,7 +186,12 @@ pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {
         visible_fields: visible.or_else(|| body.trust.visible_by_default()),
         may_issue: errors.issuance(body.may_issue),
         roles: errors.roles(body.roles),
-        rate_limits: errors.limits(&body.rate_limits),
+        rate_limits: errors.limits("/rate_limits", &body.rate_limits),
+        total_rate_limits: body.total_rate_limits.map_or_else(RateLimits::of_an_app, |total| {
+            errors.limits("/total_rate_limits", &total)
+        }),
+        allowed_ips: errors.networks("/allowed_ips", body.allowed_ips),
+        reveal_keys: body.reveal_keys,
         id: id.unwrap_or_else(|| Name::parse("none").expect("four letters")),
     };
     errors.or(new)
@@ -170,7 +200,6 @@ pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {
 pub fn app_change(body: AppPatch) -> Result<AppChange, Fault> {
     let mut errors = Checks::default();
     let may_issue = errors.kept("/may_issue", body.may_issue).unwrap_or_default();
-    let limits = errors.kept("/rate_limits", body.rate_limits).unwrap_or_default();
     let change = AppChange {
         name: errors.kept("/name", body.name).map(|name| errors.line("/name", &name, 100)),
         description: errors
@@ -192,18 +221,15 @@ pub fn app_change(body: AppPatch) -> Result<AppChange, Fault> {
             .kept("/may_issue/per_day", may_issue.per_day)
             .map(|credits| errors.per_day(credits)),
         roles: errors.kept("/roles", body.roles).map(|roles| errors.roles(roles)),
-        requests_per_minute: errors
-            .kept(PER_MINUTE, limits.requests_per_minute)
-            .map(|limit| errors.limit(PER_MINUTE, limit)),
-        requests_per_hour: errors
-            .kept(PER_HOUR, limits.requests_per_hour)
-            .map(|limit| errors.limit(PER_HOUR, limit)),
+        rate_limits: errors.limits_change("/rate_limits", body.rate_limits),
+        total_rate_limits: errors.limits_change("/total_rate_limits", body.total_rate_limits),
+        allowed_ips: errors
+            .kept("/allowed_ips", body.allowed_ips)
+            .map(|networks| errors.networks("/allowed_ips", networks)),
+        reveal_keys: errors.kept("/reveal_keys", body.reveal_keys),
     };
     errors.or(change)
 }
-
-const PER_MINUTE: &str = "/rate_limits/requests_per_minute";
-const PER_HOUR: &str = "/rate_limits/requests_per_hour";
 
 /// Fields that the shared part has, as `visible_fields` may name them.
 const SHARED_FIELDS: &[&str] = &[
@@ -225,7 +251,6 @@ const SHARED_FIELDS: &[&str] = &[
 ];
 const CATEGORIES: &[&str] = &["paid", "promo", "plan", "referral", "adjustment"];
 const ROLES_MAX: usize = 50;
-const LIMIT_MAX: i64 = 1_000_000;
 
 impl Checks {
     fn line(&mut self, pointer: &str, value: &str, characters_max: usize) -> String {
@@ -245,18 +270,6 @@ impl Checks {
         let accepted = format!("one of {}", SHARED_FIELDS.join(", "));
         self.each(pointer, &fields, |field| SHARED_FIELDS.contains(&field), &accepted);
         fields
-    }
-
-    /// What a patch sets of a field that can be changed, but not removed.
-    fn kept<T>(&mut self, pointer: &str, patch: Patch<T>) -> Option<T> {
-        match patch {
-            Patch::Keep => None,
-            Patch::Set(value) => Some(value),
-            Patch::Clear => {
-                self.add(pointer, "required", "can be changed, but not removed");
-                None
-            }
-        }
     }
 
     fn issuance(&mut self, body: IssuanceBody) -> Issuance {
@@ -304,17 +317,24 @@ impl Checks {
         roles
     }
 
-    fn limits(&mut self, body: &LimitsBody) -> RateLimits {
+    fn limits(&mut self, pointer: &str, body: &LimitsBody) -> RateLimits {
         RateLimits {
-            requests_per_minute: self.limit(PER_MINUTE, body.requests_per_minute),
-            requests_per_hour: self.limit(PER_HOUR, body.requests_per_hour),
+            requests_per_minute: self
+                .rate(&format!("{pointer}/requests_per_minute"), body.requests_per_minute),
+            requests_per_hour: self
+                .rate(&format!("{pointer}/requests_per_hour"), body.requests_per_hour),
         }
     }
 
-    fn limit(&mut self, pointer: &str, limit: i64) -> i64 {
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            self.add(pointer, "not_accepted", format!("1 to {LIMIT_MAX}"));
+    fn limits_change(&mut self, pointer: &str, patch: Patch<LimitsPatch>) -> LimitsChange {
+        let patch = self.kept(pointer, patch).unwrap_or_default();
+        let mut rate = |name: &str, patch: Patch<i64>| {
+            let pointer = format!("{pointer}/{name}");
+            self.kept(&pointer, patch).map(|rate| self.rate(&pointer, rate))
+        };
+        LimitsChange {
+            requests_per_minute: rate("requests_per_minute", patch.requests_per_minute),
+            requests_per_hour: rate("requests_per_hour", patch.requests_per_hour),
         }
-        limit
     }
 }

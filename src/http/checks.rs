@@ -1,5 +1,8 @@
 //! Collects what is wrong with a body, so that all of it is told at once.
 
+use super::json::Patch;
+use crate::access::address::Network;
+use crate::access::limits::RATE_MAX;
 use crate::kernel::fault::{Fault, FieldError};
 
 #[derive(Default)]
@@ -49,4 +52,36 @@ impl Checks {
             }
         }
     }
+
+    /// What a patch sets of a field that can be changed, but not removed.
+    pub fn kept<T>(&mut self, pointer: &str, patch: Patch<T>) -> Option<T> {
+        match patch {
+            Patch::Keep => None,
+            Patch::Set(value) => Some(value),
+            Patch::Clear => {
+                self.add(pointer, "required", "can be changed, but not removed");
+                None
+            }
+        }
+    }
+
+    /// Requests in a window.
+    pub fn rate(&mut self, pointer: &str, rate: i64) -> i64 {
+        if !(1..=RATE_MAX).contains(&rate) {
+            self.add(pointer, "not_accepted", format!("1 to {RATE_MAX}"));
+        }
+        rate
+    }
+
+    /// Addresses and networks (`allowed_ips`), in the form in which they are kept.
+    pub fn networks(&mut self, pointer: &str, networks: Vec<String>) -> Vec<String> {
+        if networks.len() > NETWORKS_MAX {
+            self.add(pointer, "too_many", format!("at most {NETWORKS_MAX} addresses and networks"));
+        }
+        let known = |text: &str| Network::parse(text).is_some();
+        self.each(pointer, &networks, known, "an IP address or a network, as `192.0.2.0/24`");
+        networks.iter().filter_map(|text| Network::parse(text)).map(|net| net.to_string()).collect()
+    }
 }
+
+const NETWORKS_MAX: usize = 100;

@@ -63,8 +63,12 @@ codes! {
     InvalidCursor "invalid_cursor" Malformed "The cursor does not fit this list" "Use `next_cursor` exactly as it was answered, with the same key and the same filters, or start again without a cursor.";
     InvalidIdempotencyKey "invalid_idempotency_key" Malformed "The Idempotency-Key is not usable" "Send 1 to 255 visible ASCII characters, a new value for every new operation.";
     Unauthenticated "unauthenticated" Unauthenticated "No valid API key" "Send a key that is in use as `Authorization: Bearer prs_…`. Unknown, malformed, expired and revoked keys are not told apart.";
+    SignInFailed "sign_in_failed" Unauthenticated "Not signed in" "Check identifier and password, or wait: unknown people, wrong passwords and too many attempts are not told apart.";
     PermissionDenied "permission_denied" Forbidden "The connection lacks a permission" "`detail` names the permission; an admin can grant it within the app's ceiling.";
     WrongCredential "wrong_credential" Forbidden "This kind of key cannot do this" "Use the kind of key that `detail` names.";
+    AddressNotAllowed "address_not_allowed" Forbidden "The key may not be used from this address" "Send the request from an address that `allowed_ips` names, or have an admin change that list; `detail` says which address it came from.";
+    RevealNotAllowed "reveal_not_allowed" Forbidden "Keys of this app are not revealed" "Rotate the key instead, or have an admin set `reveal_keys` of the app.";
+    NotConnected "not_connected" Forbidden "The person is not connected to this app" "Connect them with `POST /v1/users`.";
     AppSuspended "app_suspended" Forbidden "The app is suspended" "An admin of Purser can set its status back to `active`.";
     UserSuspended "user_suspended" Forbidden "The user is suspended" "An admin of Purser can reactivate the user.";
     UserInactive "user_inactive" Forbidden "The user is inactive" "An admin of Purser can reactivate the user.";
@@ -77,12 +81,14 @@ codes! {
     MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
     AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
     IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
+    AlreadyResolved "already_resolved" Conflict "It was decided already" "Read it: `status` says how it was decided.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
     UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";
     Invalid "invalid" Invalid "The request is not acceptable" "`errors` names what is wrong and what is accepted: the first place that has not the right shape, or all values that are not acceptable.";
     IdempotencyKeyReused "idempotency_key_reused" Invalid "This Idempotency-Key was used for something else" "Use a new key for a new operation; repeat the old one only with the same body.";
     PreconditionRequired "precondition_required" MissingPrecondition "If-Match is required" "Send the `ETag` of the last answer in `If-Match`, so that nobody's change is overwritten.";
+    RateLimited "rate_limited" TooMany "Too many requests" "Repeat after `Retry-After`. `RateLimit-Policy` names the limits, `RateLimit` what is left of them.";
     Internal "internal" Broken "Something is broken on our side" "Nothing was changed. Repeat; if it stays, report the `request_id`.";
     Overloaded "overloaded" Unavailable "Too much is waiting" "Repeat after `Retry-After`.";
     StoreUnavailable "store_unavailable" Unavailable "The database does not answer" "Nothing was changed. Repeat after `Retry-After`.";

@@ -108,6 +108,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("connected_at"),
             one("last_sync"),
             one("key_id").unique().where_exists("key_id"),
+            one("previous_key.key_id").unique().where_exists("previous_key.key_id"),
             // The app's own list, page by page, and its look-up by name.
             Index::on(doc! { "app_id": 1, "_id": 1 }),
             Index::on(doc! { "app_id": 1, "app_username": 1, "_id": 1 }),
@@ -129,6 +130,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             Index::expiring("expires_at"),
             Index::on(doc! { "app_id": 1, "fingerprint": 1 }).unique(),
         ],
+        "rate_leases" => vec![Index::expiring("expires_at")],
         "idempotency" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),
     }

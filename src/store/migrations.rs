@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -32,6 +32,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("customers", include_str!("../../schemas/customers.json")),
     ("accounts", include_str!("../../schemas/accounts.json")),
     ("user_keys", include_str!("../../schemas/user_keys.json")),
+    ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];
 

@@ -39,6 +39,18 @@ pub struct Connection {
     pub key_created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_last_used_at: Option<Timestamp>,
+    /// From then on the key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_expires_at: Option<Timestamp>,
+    /// The last time that the key was shown again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_revealed_at: Option<Timestamp>,
+    /// The key before this one, while it still counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_key: Option<PreviousKey>,
+    /// Addresses and networks that the key may be used from; everywhere, where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_ips: Vec<String>,
     pub sync_frequency: SyncFrequency,
     pub connected_at: Timestamp,
     #[serde(default)]
@@ -48,6 +60,15 @@ pub struct Connection {
     /// Since when the app has let go; the data is kept for 30 days from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactive_at: Option<Timestamp>,
+}
+
+/// A key that was replaced and is still accepted until `expires_at`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousKey {
+    pub key_id: String,
+    pub key_mac: String,
+    pub key_hint: String,
+    pub expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +135,7 @@ impl Record for Connection {
         subject: |tie| tie.get_object_id("user_id").ok().map(|id| Subject::User(UserId(id))),
         place: |tie| tie.get_str("app_id").ok().map(|app| format!("apps.{app}")),
         sensitivity: |path| match path {
-            "api_key" | "key_mac" => Sensitivity::Secret,
+            "api_key" | "key_mac" | "previous_key.key_mac" => Sensitivity::Secret,
             "app_username" | "app_display_name" => Sensitivity::Personal,
             _ if path == "app_profile" || path.starts_with("app_profile.") => Sensitivity::Personal,
             _ => Sensitivity::Plain,
@@ -141,6 +162,9 @@ impl Connection {
         self.key_hint = Some(key.hint);
         self.key_created_at = Some(now);
         self.key_last_used_at = None;
+        self.key_expires_at = None;
+        self.key_revealed_at = None;
+        self.previous_key = None;
     }
 
     pub fn drop_key(&mut self) {
@@ -150,6 +174,9 @@ impl Connection {
         self.key_hint = None;
         self.key_created_at = None;
         self.key_last_used_at = None;
+        self.key_expires_at = None;
+        self.key_revealed_at = None;
+        self.previous_key = None;
     }
 
     pub fn between(user: UserId, app: &AppId) -> Key<Self> {

@@ -14,7 +14,9 @@ mod identity;
 mod module;
 mod user;
 
-pub use connection::{AppProfile, Connection, ConnectionStatus, SyncFrequency, SyncSettings};
+pub use connection::{
+    AppProfile, Connection, ConnectionStatus, PreviousKey, SyncFrequency, SyncSettings,
+};
 pub use customer::{Account, Customer};
 pub use identity::{Identity, IdentityKind};
 pub use module::{Module, Modules};

@@ -21,6 +21,9 @@ pub struct User {
     /// An Argon2id PHC string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// An admin has set the password: the person must choose another at the next sign-in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub password_must_change: bool,
     pub status: UserStatus,
     pub created_at: Timestamp,
     /// Moves with the shared part only.

@@ -23,6 +23,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("modules", &["kernel", "config", "crypto", "audit", "store", "access", "http", "users"]),
     (
+        "people",
+        &[
+            "kernel",
+            "config",
+            "crypto",
+            "audit",
+            "store",
+            "access",
+            "http",
+            "apps",
+            "users",
+            "connections",
+        ],
+    ),
+    (
         "app",
         &[
             "kernel",
@@ -36,13 +51,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "users",
             "connections",
             "modules",
+            "people",
             "trail",
         ],
     ),
 ];
 
 const FLOORS_0_TO_3: &[&str] = &["kernel", "config", "crypto", "audit", "store", "access", "http"];
-const SLICES: &[&str] = &["apps", "users", "connections", "modules", "trail"];
+const SLICES: &[&str] = &["apps", "users", "connections", "modules", "people", "trail"];
 
 /// What may not stand in the code, where it may all the same, and why it may not.
 const BANNED: &[(&str, &[&str], &str)] = &[

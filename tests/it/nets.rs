@@ -181,6 +181,7 @@ fn expired_operator(purser: &Purser) -> String {
         role: OperatorRole::Admin,
         auditor_pii: true,
         days: 1,
+        allowed_ips: Vec::new(),
     };
     let created = apps::create_operator(&grant, &purser.inner.store, new);
     let (_, key) = purser.block_on(created).expect("an operator");

@@ -138,7 +138,13 @@ impl Purser {
 
     fn operator(&self, role: OperatorRole, auditor_pii: bool) -> Principal {
         let grant = self.inner.gate.itself(job("test"), self.inner.context());
-        let new = NewOperator { name: format!("{role:?}"), role, auditor_pii, days: 90 };
+        let new = NewOperator {
+            name: format!("{role:?}"),
+            role,
+            auditor_pii,
+            days: 90,
+            allowed_ips: Vec::new(),
+        };
         let created = apps::create_operator(&grant, &self.inner.store, new);
         let (_, key) = self.runtime.block_on(created).expect("an operator");
         self.with_key(key.expose())

@@ -1,0 +1,9 @@
+//! People: signing in, and what admins do for them.
+//!
+//! An app never learns here whether somebody exists: whoever cannot be signed in gets one answer,
+//! at one pace. What an admin changes of a person is a change of the record like any other, with
+//! an entry that names the admin.
+
+use actix_web::web::ServiceConfig;
+
+pub fn routes(_config: &mut ServiceConfig) {}
