@@ -4,10 +4,13 @@ use std::marker::PhantomData;
 
 use super::action::{Action, Mutating};
 use super::principal::{Context, Repeatable};
+use super::standing::Standing;
 use crate::audit::actor::Actor;
-use crate::audit::warrant::{Pass, Proviso, Warrant};
+use crate::audit::warrant::{Pass, Warrant};
 use crate::kernel::ids::{AppId, ConnectionId, Name, OperatorId, UserId};
+use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
+use crate::store::Snapshot;
 
 /// Made by the gate alone. Means: authenticated, in use, permission held, target within reach.
 pub struct Granted<A: Action> {
@@ -26,23 +29,35 @@ pub struct Caller {
     pub connection_id: Option<ConnectionId>,
     pub ip_address: Option<String>,
     pub asserted_by: Option<AppId>,
-    pub provisos: Vec<Proviso>,
+    pub standing: Standing,
+    /// What is left of its limits.
+    pub quota: Option<Quota>,
     /// Whose Idempotency-Keys are told apart from everybody else's.
     pub scope: String,
 }
 
 /// One person as one app reaches it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OnUser {
     pub user: UserId,
     pub connection: ConnectionId,
     pub app: AppId,
+    pub records: Records,
+}
+
+/// What a grant was made from: for reading. What is written is read again in its transaction.
+#[derive(Clone)]
+pub struct Records {
+    pub user: Snapshot,
+    pub connection: Snapshot,
+    pub app: Snapshot,
 }
 
 /// The calling app itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OnApp {
     pub app: AppId,
+    pub record: Snapshot,
 }
 
 /// Purser as an operator administers it.
@@ -104,6 +119,11 @@ impl<A: Action> Granted<A> {
     /// Leave to read.
     pub fn pass(&self) -> Pass {
         super::gate::pass(&self.context)
+    }
+
+    /// What is left of the caller's limits.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.caller.quota.as_ref()
     }
 
     /// Binds cursors and Idempotency-Keys to their caller.

@@ -23,4 +23,9 @@ impl RateLimits {
     pub fn of_an_app() -> Self {
         Self { requests_per_minute: 60_000, requests_per_hour: 1_000_000 }
     }
+
+    /// Of an operator, whose key may be stolen like any other.
+    pub fn of_an_operator() -> Self {
+        Self { requests_per_minute: 6_000, requests_per_hour: 100_000 }
+    }
 }

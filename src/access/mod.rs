@@ -8,6 +8,9 @@
 //! The rules ([`rule`]) look at documents, not at types, because they are applied twice: at the
 //! door, and again inside the transaction to what the write path has loaded there.
 //!
+//! Records come from memory where a copy counts ([`crate::store::Snapshot`]), and a grant carries those
+//! it was made from. Every request with a valid key spends of its caller's limits ([`limiter`]).
+//!
 //! Invariants: unknown, malformed, expired and revoked keys get the same 401; what a caller may not
 //! see is a 404; effective permissions are the connection's within the app's ceiling.
 //!
@@ -16,11 +19,17 @@
 pub mod action;
 pub mod address;
 pub mod cursor;
+mod fields;
 pub mod gate;
 pub mod grant;
 pub mod key;
 pub mod last_used;
+pub mod limiter;
 pub mod limits;
+mod meter;
 pub mod permission;
 pub mod principal;
+mod resolve;
 pub mod rule;
+mod seen;
+mod standing;

@@ -9,6 +9,8 @@ pub enum Permission {
     Held(&'static str),
     /// The app itself, by its app key.
     App,
+    /// An active connection, by the app key: the connection's own key may not.
+    ByApp,
     /// An operator with the role `admin`.
     Admin,
     /// An operator with the role `auditor` or `admin`.
@@ -25,7 +27,7 @@ impl Permission {
         match self {
             Self::Connected => "an active connection",
             Self::Held(permission) => permission,
-            Self::App => "an app key",
+            Self::App | Self::ByApp => "an app key",
             Self::Admin => "an operator key with the role admin",
             Self::Audit => "an operator key with the role auditor or admin",
             Self::Itself => "Purser itself",

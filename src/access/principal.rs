@@ -16,6 +16,8 @@ pub struct Head {
     pub peer: Option<IpAddr>,
     /// `Purser-Client-IP`: the person's address, as the app tells it.
     pub client: Option<IpAddr>,
+    /// `Purser-Seen`, as it was answered before.
+    pub seen: Option<String>,
     pub context: Context,
 }
 

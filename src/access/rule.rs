@@ -1,14 +1,16 @@
 //! The rules themselves, over documents as they are stored. Each is asked twice: at the door, and
 //! inside the transaction (as a `Proviso`), where it sees what the write path has loaded.
 
-use bson::{Bson, Document};
+use std::net::IpAddr;
 
+use super::address::Network;
+use super::fields::Fields;
 use super::permission::Permission;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
-pub fn user(user: Option<&Document>) -> Result<(), Fault> {
-    match status(user, "status") {
+pub fn user<F: Fields + ?Sized>(user: Option<&F>) -> Result<(), Fault> {
+    match user.and_then(|user| user.text("status")) {
         Some("active") => Ok(()),
         Some("suspended") => Err(Fault::of(Code::UserSuspended)),
         Some("inactive") => Err(Fault::of(Code::UserInactive)),
@@ -16,8 +18,8 @@ pub fn user(user: Option<&Document>) -> Result<(), Fault> {
     }
 }
 
-pub fn app(app: Option<&Document>) -> Result<(), Fault> {
-    match status(app, "status") {
+pub fn app<F: Fields + ?Sized>(app: Option<&F>) -> Result<(), Fault> {
+    match app.and_then(|app| app.text("status")) {
         Some("active") => Ok(()),
         Some("suspended") => Err(Fault::of(Code::AppSuspended)),
         _ => Err(unauthenticated()),
@@ -25,20 +27,45 @@ pub fn app(app: Option<&Document>) -> Result<(), Fault> {
 }
 
 /// A connection that is there, in use, and belongs to a key that is still its own.
-pub fn connection(connection: Option<&Document>, key_id: Option<&str>) -> Result<(), Fault> {
-    match status(connection, "connection_status") {
+pub fn connection<F: Fields + ?Sized>(
+    connection: Option<&F>,
+    key_id: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Some(connection) = connection else { return Err(Fault::of(Code::NotFound)) };
+    match connection.text("connection_status") {
         Some("active") => {}
         Some("inactive") => return Err(Fault::of(Code::ConnectionInactive)),
         Some("suspended") => return Err(Fault::of(Code::ConnectionSuspended)),
         Some("revoked") => return Err(Fault::of(Code::ConnectionRevoked)),
         _ => return Err(Fault::of(Code::NotFound)),
     }
-    let current = connection.and_then(|connection| connection.get_str("key_id").ok());
-    if key_id.is_some() && key_id != current { Err(unauthenticated()) } else { Ok(()) }
+    let usable = key_id.is_none_or(|id| connection_key(connection, id, now).is_some());
+    if usable { Ok(()) } else { Err(unauthenticated()) }
+}
+
+/// The MAC of the connection key with this id, if it may be used now: the current one, or the one
+/// before it while the two overlap.
+pub fn connection_key<'a, F: Fields + ?Sized>(
+    connection: &'a F,
+    key_id: &str,
+    now: Timestamp,
+) -> Option<&'a str> {
+    if connection.text("key_id") == Some(key_id) {
+        let ended = connection.time("key_expires_at").is_some_and(|at| at <= now);
+        return connection.text("key_mac").filter(|_| !ended);
+    }
+    let previous = connection.part("previous_key")?;
+    let counts = previous.text("key_id") == Some(key_id) && !expired(previous, now);
+    previous.text("key_mac").filter(|_| counts)
 }
 
 /// The permission must be held by the connection, and the app must be allowed to hold it.
-pub fn permission(needs: Permission, connection: &Document, app: &Document) -> Result<(), Fault> {
+pub fn permission<F: Fields + ?Sized>(
+    needs: Permission,
+    connection: &F,
+    app: &F,
+) -> Result<(), Fault> {
     let Permission::Held(permission) = needs else { return Ok(()) };
     if holds(connection, permission) && holds(app, permission) {
         return Ok(());
@@ -46,42 +73,48 @@ pub fn permission(needs: Permission, connection: &Document, app: &Document) -> R
     Err(Fault::new(Code::PermissionDenied, format!("This needs the permission `{permission}`.")))
 }
 
-pub fn holds(document: &Document, permission: &str) -> bool {
-    document
-        .get_array("permissions")
-        .is_ok_and(|held| held.iter().any(|one| one.as_str() == Some(permission)))
+pub fn holds<F: Fields + ?Sized>(document: &F, permission: &str) -> bool {
+    document.lists("permissions", permission)
 }
 
 /// The app key with this id, if it may be used now.
-pub fn app_key<'a>(app: &'a Document, key_id: &str, now: Timestamp) -> Option<&'a Document> {
-    let keys = app.get_array("keys").ok()?;
-    let key =
-        keys.iter().filter_map(Bson::as_document).find(|k| k.get_str("id").ok() == Some(key_id))?;
-    let revoked = key.contains_key("revoked_at");
+pub fn app_key<'a, F: Fields + ?Sized>(app: &'a F, key_id: &str, now: Timestamp) -> Option<&'a F> {
+    let key = app.element("keys", key_id)?;
+    let revoked = key.time("revoked_at").is_some();
     (!revoked && !expired(key, now)).then_some(key)
 }
 
-pub fn operator(
-    operator: Option<&Document>,
+pub fn operator<F: Fields + ?Sized>(
+    operator: Option<&F>,
     needs: Permission,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(operator) = operator else { return Err(unauthenticated()) };
-    if operator.get_str("status").ok() != Some("active") || expired(operator, now) {
+    if operator.text("status") != Some("active") || expired(operator, now) {
         return Err(unauthenticated());
     }
-    match (needs, operator.get_str("role").unwrap_or_default()) {
+    match (needs, operator.text("role").unwrap_or_default()) {
         (Permission::Admin | Permission::Audit, "admin") | (Permission::Audit, "auditor") => Ok(()),
         _ => Err(wrong_credential(needs)),
     }
 }
 
-fn expired(key: &Document, now: Timestamp) -> bool {
-    key.get_datetime("expires_at").is_ok_and(|expires_at| *expires_at <= now)
+/// A key may be used from everywhere, unless its holder says from where.
+pub fn address<F: Fields + ?Sized>(holder: &F, peer: Option<IpAddr>) -> Result<(), Fault> {
+    let allowed = holder.texts("allowed_ips");
+    let holds =
+        |peer| allowed.iter().filter_map(|text| Network::parse(text)).any(|n| n.holds(peer));
+    if allowed.is_empty() || peer.is_some_and(holds) {
+        return Ok(());
+    }
+    let from = peer.map_or("an unknown address".to_owned(), |peer| peer.to_canonical().to_string());
+    let detail =
+        format!("The request came from {from}, which is not in `allowed_ips` of this key.");
+    Err(Fault::new(Code::AddressNotAllowed, detail))
 }
 
-fn status<'a>(document: Option<&'a Document>, field: &str) -> Option<&'a str> {
-    document?.get_str(field).ok()
+fn expired<F: Fields + ?Sized>(key: &F, now: Timestamp) -> bool {
+    key.time("expires_at").is_some_and(|expires_at| expires_at <= now)
 }
 
 pub fn unauthenticated() -> Fault {
@@ -98,10 +131,16 @@ mod tests {
     use bson::doc;
     use proptest::prelude::*;
 
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
     #[test]
     fn each_status_of_a_connection_has_its_own_code() {
         let code = |status: &str| {
-            connection(Some(&doc! { "connection_status": status }), None).err().map(|f| f.code())
+            connection(Some(&doc! { "connection_status": status }), None, at(0))
+                .err()
+                .map(|f| f.code())
         };
         assert_eq!(code("active"), None);
         assert_eq!(code("inactive"), Some(Code::ConnectionInactive));
@@ -112,14 +151,42 @@ mod tests {
 
     #[test]
     fn a_connection_key_that_was_replaced_is_refused() {
-        let stored = doc! { "connection_status": "active", "key_id": "new" };
-        assert!(connection(Some(&stored), Some("new")).is_ok());
-        assert!(connection(Some(&stored), Some("old")).is_err());
+        let stored = doc! { "connection_status": "active", "key_id": "new", "key_mac": "m" };
+        assert!(connection(Some(&stored), Some("new"), at(0)).is_ok());
+        assert!(connection(Some(&stored), Some("old"), at(0)).is_err());
+    }
+
+    #[test]
+    fn the_key_before_counts_until_its_overlap_ends_and_the_key_until_it_expires() {
+        let stored = doc! {
+            "key_id": "new", "key_mac": "m2", "key_expires_at": at(2000),
+            "previous_key": { "key_id": "old", "key_mac": "m1", "expires_at": at(1000) },
+        };
+        let raw = bson::RawDocumentBuf::try_from(&stored).expect("bytes");
+        for (id, now, mac) in [
+            ("old", 999, Some("m1")),
+            ("old", 1000, None),
+            ("new", 1999, Some("m2")),
+            ("new", 2000, None),
+        ] {
+            assert_eq!(connection_key(&stored, id, at(now)), mac, "{id} at {now}");
+            assert_eq!(connection_key(&*raw, id, at(now)), mac, "{id} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_be_used_from_its_addresses_only_and_from_everywhere_without_any() {
+        let peer = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let holder = doc! { "allowed_ips": ["192.0.2.0/24", "2001:db8::1"] };
+        assert!(address(&holder, peer("::ffff:192.0.2.9")).is_ok());
+        let refused = address(&holder, peer("198.51.100.1")).expect_err("elsewhere");
+        assert!(refused.detail().contains("198.51.100.1"));
+        assert!(address(&holder, None).is_err() && address(&doc! {}, None).is_ok());
     }
 
     #[test]
     fn an_expired_or_revoked_app_key_is_not_there() {
-        let now = Timestamp::from_millis(1000);
+        let now = at(1000);
         let app = doc! { "keys": [
             { "id": "good" }, { "id": "gone", "revoked_at": now }, { "id": "late", "expires_at": now },
         ] };

@@ -160,7 +160,7 @@ fn head(purser: &Purser, key: &str, user: Option<UserId>) -> Head {
     let mut context = purser.context();
     context.deadline = Instant::now() + Duration::from_secs(3600);
     let user = user.map(|user| user.to_string());
-    Head { credential: Some(key.to_owned()), user, peer: None, client: None, context }
+    Head { credential: Some(key.to_owned()), user, peer: None, client: None, seen: None, context }
 }
 
 async fn through_the_write_path(

@@ -15,7 +15,7 @@ use super::{telemetry, workers};
 use crate::access::gate::Gate;
 use crate::access::principal::Context;
 use crate::config::Config;
-use crate::connections::Desk;
+use crate::connections::{Desk, Shown};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::{Hasher, Params};
 use crate::http::boundary::boundary;
@@ -71,7 +71,8 @@ impl Purser {
         };
         let store = runtime.block_on(Store::connect(&config.store, parts))?;
         let gate = Gate::new(store.clone(), Arc::new(keyring), config.audit.ip_address);
-        let desk = Desk { store: store.clone(), hasher, modules: modules::ALL };
+        let shown = Shown::new(config.store.copies);
+        let desk = Desk { store: store.clone(), hasher, modules: modules::ALL, shown };
         let runtime = runtime.handle().clone();
         Ok(Self { config: Arc::new(config), store, gate, desk, clock, chance, runtime })
     }

@@ -231,6 +231,7 @@ where
         user: user.map(str::to_owned),
         peer: None,
         client: None,
+        seen: None,
         context: purser.context(),
     };
     match purser.gate.admit::<A>(&head).await {

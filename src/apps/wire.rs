@@ -190,7 +190,7 @@ pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {
         total_rate_limits: body.total_rate_limits.map_or_else(RateLimits::of_an_app, |total| {
             errors.limits("/total_rate_limits", &total)
         }),
-        allowed_ips: errors.networks("/allowed_ips", body.allowed_ips),
+        allowed_ips: errors.networks("/allowed_ips", &body.allowed_ips),
         reveal_keys: body.reveal_keys,
         id: id.unwrap_or_else(|| Name::parse("none").expect("four letters")),
     };
@@ -225,7 +225,7 @@ pub fn app_change(body: AppPatch) -> Result<AppChange, Fault> {
         total_rate_limits: errors.limits_change("/total_rate_limits", body.total_rate_limits),
         allowed_ips: errors
             .kept("/allowed_ips", body.allowed_ips)
-            .map(|networks| errors.networks("/allowed_ips", networks)),
+            .map(|networks| errors.networks("/allowed_ips", &networks)),
         reveal_keys: errors.kept("/reveal_keys", body.reveal_keys),
     };
     errors.or(change)

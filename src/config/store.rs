@@ -21,6 +21,8 @@ pub struct Store {
     pub batch_operations: usize,
     pub batch_bytes: usize,
     pub queue: usize,
+    /// Users, and as many connections; 0: none.
+    pub copies: u64,
 }
 
 impl Store {
@@ -40,6 +42,7 @@ impl Store {
             batch_operations: section.number("batch_operations", 1..=1_000),
             batch_bytes: section.number("batch_bytes", 65_536..=8_388_608),
             queue: section.number("queue", 1..=100_000),
+            copies: section.number("copies", 0..=10_000_000),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::actions::{LetGo, UpdateConnection, UpdateUser};
 use super::change::{ConnectionChange, UserChange};
+use super::shown::Shown;
 use super::view::{View, connection_etag, etag, view};
 use crate::access::action::Mutating;
 use crate::access::grant::{Granted, OnUser};
@@ -9,7 +10,7 @@ use crate::apps::App;
 use crate::crypto::password::Hasher;
 use crate::http::call::Preconditions;
 use crate::kernel::fault::{Code, Fault, FieldError};
-use crate::store::{Hints, Stop, Store, Work};
+use crate::store::{Done, Hints, Stop, Store, Work};
 use crate::users::{Connection, ConnectionStatus, Modules, User};
 
 /// What the commands of this slice work with.
@@ -18,6 +19,7 @@ pub struct Desk {
     pub store: Store,
     pub hasher: Hasher,
     pub modules: Modules,
+    pub shown: Shown,
 }
 
 fn hints(target: &OnUser) -> Hints {
@@ -37,7 +39,7 @@ pub async fn update_user(
     desk: &Desk,
     change: UserChange,
     preconditions: Preconditions,
-) -> Result<View, Fault> {
+) -> Result<Done<View>, Fault> {
     let (target, modules) = (grant.target().clone(), desk.modules);
     let keyring = desk.store.keyring().clone();
     let unit = desk.store.unit(grant.warrant(), hints(&target), move |work| {
@@ -50,7 +52,7 @@ pub async fn update_user(
         work.revise(&before, &after)?;
         Ok(view(&after, &connection, &app, modules))
     });
-    Ok(unit.await?.answer)
+    unit.await
 }
 
 /// Nobody overwrites what they cannot see.
@@ -67,7 +69,7 @@ pub async fn update_connection(
     desk: &Desk,
     change: ConnectionChange,
     preconditions: Preconditions,
-) -> Result<Connection, Fault> {
+) -> Result<Done<Connection>, Fault> {
     let keyring = desk.store.keyring().clone();
     revise(grant, desk, move |before| {
         preconditions.check(|| connection_etag(before, &keyring))?;
@@ -93,7 +95,7 @@ async fn revise<A: Mutating<Target = OnUser>>(
     grant: &Granted<A>,
     desk: &Desk,
     change: impl Fn(&Connection) -> Result<Connection, Fault> + Send + Sync + 'static,
-) -> Result<Connection, Fault> {
+) -> Result<Done<Connection>, Fault> {
     let target = grant.target().clone();
     let unit = desk.store.unit(grant.warrant(), hints(&target), move |work| {
         let before = work.get(&Connection::by_id(target.connection))?;
@@ -101,5 +103,5 @@ async fn revise<A: Mutating<Target = OnUser>>(
         work.revise(&before, &after)?;
         Ok(after)
     });
-    Ok(unit.await?.answer)
+    unit.await
 }

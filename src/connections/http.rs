@@ -94,13 +94,15 @@ struct ConnectionView {
 async fn register(
     call: Call<RegisterUser, Json<RegisterBody>>,
     desk: Data<Desk>,
+    gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
     let done = registration::register(&grant, &desk, wire::person(call.body.0)?).await?;
     let answer = match done.answer {
         Outcome::Connected { user_id, key, view } => {
             let tag = etag(&view, desk.store.keyring());
-            Answer::created(&registered(user_id, Some(key), view))?.etag(tag)
+            let seen = gate.seen_after(user_id, &done.written);
+            Answer::created(&registered(user_id, Some(key), view))?.etag(tag).seen(seen)
         }
         Outcome::Known { user_id, view } => Answer::ok(&registered(user_id, None, view))?,
         Outcome::Waiting { registration_id } => Answer::accepted(&WaitingView {
@@ -146,13 +148,13 @@ async fn read_user(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let view = queries::read_user(&call.grant, &desk).await?;
+    let made = queries::read_user(&call.grant, &desk)?;
     gate.last_used().note(Used::Synced(call.grant.target().connection), call.grant.now());
-    let tag = etag(&view, desk.store.keyring());
-    if call.preconditions.not_modified(&tag) {
-        return Ok(Answer::not_modified(tag));
+    let seen = gate.seen_of(&call.grant, &[]);
+    if call.preconditions.not_modified(&made.etag) {
+        return Ok(Answer::not_modified(made.etag.clone()).seen(seen));
     }
-    Ok(Answer::ok(&view)?.etag(tag))
+    Ok(Answer::made(made.body.clone()).etag(made.etag.clone()).seen(seen))
 }
 
 /// Change the shared part of a person (merge patch).
@@ -162,24 +164,28 @@ async fn read_user(
 async fn update_user(
     call: Call<UpdateUser, Json<UserPatch>>,
     desk: Data<Desk>,
+    gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let change = wire::user_change(call.body.0)?;
-    let view = commands::update_user(&call.grant, &desk, change, call.preconditions).await?;
-    let tag = etag(&view, desk.store.keyring());
-    Ok(Answer::ok(&view)?.etag(tag))
+    let done = commands::update_user(&call.grant, &desk, change, call.preconditions).await?;
+    let tag = etag(&done.answer, desk.store.keyring());
+    let seen = gate.seen_of(&call.grant, &done.written);
+    Ok(Answer::ok(&done.answer)?.etag(tag).seen(seen))
 }
 
 /// Read the app's own side of the tie.
 #[utoipa::path(get, path = "/v1/users/{user}/connection", operation_id = "read_connection", tag = "apps",
     params(("user" = String, Path)), responses((status = 200, body = ConnectionView)))]
-async fn read_connection(call: Call<ReadConnection>, desk: Data<Desk>) -> Result<Answer, Problem> {
+async fn read_connection(call: Call<ReadConnection>, gate: Data<Gate>) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let connection = queries::read_connection(&call.grant, &desk).await?;
-    let tag = connection_etag(&connection, desk.store.keyring());
+    let connection = queries::read_connection(&call.grant)?;
+    let tag = connection_etag(&connection, gate.keyring());
+    let seen = gate.seen_of(&call.grant, &[]);
     if call.preconditions.not_modified(&tag) {
-        return Ok(Answer::not_modified(tag));
+        return Ok(Answer::not_modified(tag).seen(seen));
     }
-    Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
+    let body = ConnectionView { app_specific: app_specific(&connection) };
+    Ok(Answer::ok(&body)?.etag(tag).seen(seen))
 }
 
 /// Change the app's own side of the tie (merge patch).
@@ -190,12 +196,14 @@ async fn read_connection(call: Call<ReadConnection>, desk: Data<Desk>) -> Result
 async fn update_connection(
     call: Call<UpdateConnection, Json<ConnectionPatch>>,
     desk: Data<Desk>,
+    gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let change = wire::connection_change(call.body.0)?;
     let updated = commands::update_connection(&call.grant, &desk, change, call.preconditions);
-    let connection = updated.await?;
-    let tag = connection_etag(&connection, desk.store.keyring());
-    Ok(Answer::ok(&ConnectionView { app_specific: app_specific(&connection) })?.etag(tag))
+    let done = updated.await?;
+    let tag = connection_etag(&done.answer, desk.store.keyring());
+    let body = ConnectionView { app_specific: app_specific(&done.answer) };
+    Ok(Answer::ok(&body)?.etag(tag).seen(gate.seen_of(&call.grant, &done.written)))
 }
 
 /// Let a person go; the data is kept for 30 days.

@@ -16,6 +16,7 @@ mod commands;
 mod http;
 mod queries;
 mod registration;
+mod shown;
 mod view;
 mod waiting;
 mod wire;
@@ -25,5 +26,6 @@ pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange}
 pub use commands::{Desk, let_go, update_user};
 pub use http::{Paper, routes};
 pub use registration::{Outcome, Person, register};
+pub use shown::Shown;
 pub use waiting::Registration;
 pub use wire::{RegisterBody, person};

@@ -1,16 +1,18 @@
 //! Reading: one view, and the app's own list of people.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bson::{Document, doc};
 
 use super::actions::{FindUsers, ReadConnection, ReadUser};
 use super::commands::Desk;
+use super::shown::Made;
 use super::view::{View, view};
 use crate::access::grant::Granted;
-use crate::apps::{self, App};
+use crate::apps::App;
 use crate::kernel::email::Email;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::{ConnectionId, UserId};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::phone::Phone;
@@ -29,26 +31,13 @@ pub enum Search {
     Ids(Vec<UserId>),
 }
 
-pub async fn read_user(grant: &Granted<ReadUser>, desk: &Desk) -> Result<View, Fault> {
-    let (target, pass) = (grant.target(), grant.pass());
-    let (user, connection, app) = (
-        desk.store.find(&pass, &User::by_id(target.user)).await?,
-        desk.store.find(&pass, &Connection::by_id(target.connection)).await?,
-        apps::find(&pass, &desk.store, &target.app).await?,
-    );
-    let (Some(user), Some(connection)) = (user, connection) else {
-        return Err(Fault::of(Code::NotFound));
-    };
-    Ok(view(&user, &connection, &app, desk.modules))
+/// What a read found out is in its grant already: nothing more is asked of the database.
+pub fn read_user(grant: &Granted<ReadUser>, desk: &Desk) -> Result<Arc<Made>, Fault> {
+    desk.shown.view(grant.target(), desk.modules, desk.store.keyring())
 }
 
-pub async fn read_connection(
-    grant: &Granted<ReadConnection>,
-    desk: &Desk,
-) -> Result<Connection, Fault> {
-    let key = Connection::by_id(grant.target().connection);
-    let connection = desk.store.find(&grant.pass(), &key).await?;
-    connection.ok_or_else(|| Fault::of(Code::NotFound))
+pub fn read_connection(grant: &Granted<ReadConnection>) -> Result<Connection, Fault> {
+    grant.target().records.connection.record()
 }
 
 /// The app's own active connections, in the order in which they were made.
@@ -60,7 +49,7 @@ pub async fn find_users(
     after: Option<ConnectionId>,
 ) -> Result<Page<(ConnectionId, View), ConnectionId>, Fault> {
     let (pass, app_id) = (grant.pass(), &grant.target().app);
-    let app = apps::find(&pass, &desk.store, app_id).await?;
+    let app: App = grant.target().record.record()?;
     let mut filter = doc! { "app_id": app_id.as_str(), "connection_status": "active" };
     if !narrow(grant, desk, search, &mut filter).await? {
         return Ok(Page { items: Vec::new(), next: None });

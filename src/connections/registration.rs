@@ -13,7 +13,7 @@ use super::view::{View, view};
 use super::waiting::Registration;
 use crate::access::grant::Granted;
 use crate::access::key::StoredKey;
-use crate::apps::{self, App, Trust};
+use crate::apps::{App, Trust};
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::email::Email;
 use crate::kernel::fault::{Code, Fault};
@@ -83,7 +83,7 @@ pub async fn register(
     desk: &Desk,
     person: Person,
 ) -> Result<Done<Outcome>, Fault> {
-    let app = apps::find(&grant.pass(), &desk.store, &grant.target().app).await?;
+    let app: App = grant.target().record.record()?;
     if app.trust != Trust::FirstParty {
         return Err(Fault::of(Code::RegistrationNotAllowed));
     }

@@ -2,6 +2,7 @@
 
 use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
@@ -9,8 +10,9 @@ use crate::kernel::fault::Fault;
 
 pub struct Answer {
     status: StatusCode,
-    body: Option<Vec<u8>>,
+    body: Option<Bytes>,
     etag: Option<String>,
+    seen: Option<String>,
     replayed: Replay,
 }
 
@@ -35,21 +37,33 @@ impl Answer {
     }
 
     pub fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, etag: None, replayed: Replay::First }
+        let (body, etag, seen, replayed) = (None, None, None, Replay::First);
+        Self { status: StatusCode::NO_CONTENT, body, etag, seen, replayed }
     }
 
     pub fn not_modified(etag: String) -> Self {
         Self { status: StatusCode::NOT_MODIFIED, etag: Some(etag), ..Self::no_content() }
     }
 
+    /// With a body that is JSON already.
+    pub fn made(body: Bytes) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), ..Self::no_content() }
+    }
+
     fn with(status: StatusCode, body: &impl Serialize) -> Result<Self, Fault> {
         let body = serde_json::to_vec(body).map_err(|_| Fault::internal("an answer is no JSON"))?;
-        Ok(Self { status, body: Some(body), ..Self::no_content() })
+        Ok(Self { status, body: Some(body.into()), ..Self::no_content() })
     }
 
     #[must_use]
     pub fn etag(self, etag: impl Into<Option<String>>) -> Self {
         Self { etag: etag.into(), ..self }
+    }
+
+    /// What the caller has seen of a person with this (`Purser-Seen`).
+    #[must_use]
+    pub fn seen(self, token: impl Into<Option<String>>) -> Self {
+        Self { seen: token.into(), ..self }
     }
 
     #[must_use]
@@ -65,6 +79,9 @@ impl Responder for Answer {
         let mut response = HttpResponse::build(self.status);
         if let Some(etag) = self.etag {
             response.insert_header((header::ETAG, format!("\"{etag}\"")));
+        }
+        if let Some(token) = self.seen {
+            response.insert_header(("Purser-Seen", token));
         }
         if self.replayed == Replay::Again {
             response.insert_header(("Idempotency-Replayed", "true"));

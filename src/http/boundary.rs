@@ -12,6 +12,7 @@ use super::call::RequestId;
 use super::problem::{self, Problem};
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::{Class, Fault};
+use crate::kernel::quota::Quota;
 use crate::kernel::text::hex;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,7 +27,11 @@ pub async fn boundary(
     request.extensions_mut().insert(RequestId(id.clone()));
     let response = next.call(request).await?;
     let mut response = render(response.map_into_boxed_body(), &id);
+    let quota = response.request().extensions().get::<Quota>().cloned();
     let headers = response.headers_mut();
+    if let Some(quota) = quota {
+        super::quota::insert(headers, &quota);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }

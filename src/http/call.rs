@@ -128,6 +128,9 @@ where
     let query = Parameters::read(request.query_string())?;
     let head = head(&request, &door);
     let grant = door.gate.admit::<A>(&head).await?;
+    if let Some(quota) = grant.quota() {
+        request.extensions_mut().insert(quota.clone());
+    }
     check_client(&request, &head)?;
     let key = idempotency_key(&request)?;
     let value = if B::EXPECTED {
@@ -173,6 +176,7 @@ fn head(request: &HttpRequest, door: &Door) -> Head {
         credential: bearer.or_else(|| text("x-api-key")).map(str::to_owned),
         user: request.match_info().get("user").map(str::to_owned),
         peer: request.peer_addr().map(|peer| peer.ip()),
+        seen: text("purser-seen").map(str::to_owned),
         client: text(CLIENT).and_then(|text| text.trim().parse().ok()),
         context: Context {
             now: door.clock.now(),

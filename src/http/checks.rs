@@ -74,12 +74,12 @@ impl Checks {
     }
 
     /// Addresses and networks (`allowed_ips`), in the form in which they are kept.
-    pub fn networks(&mut self, pointer: &str, networks: Vec<String>) -> Vec<String> {
+    pub fn networks(&mut self, pointer: &str, networks: &[String]) -> Vec<String> {
         if networks.len() > NETWORKS_MAX {
             self.add(pointer, "too_many", format!("at most {NETWORKS_MAX} addresses and networks"));
         }
         let known = |text: &str| Network::parse(text).is_some();
-        self.each(pointer, &networks, known, "an IP address or a network, as `192.0.2.0/24`");
+        self.each(pointer, networks, known, "an IP address or a network, as `192.0.2.0/24`");
         networks.iter().filter_map(|text| Network::parse(text)).map(|net| net.to_string()).collect()
     }
 }

@@ -16,4 +16,5 @@ pub mod json;
 pub mod openapi;
 pub mod problem;
 pub mod query;
+mod quota;
 mod strict;

@@ -116,7 +116,11 @@ pub fn response(fault: &Fault, request_id: &str) -> HttpResponse {
     if code.class() == Class::Unauthenticated {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
     }
-    response.body(text)
+    let mut response = response.body(text);
+    if let Some(quota) = fault.quota_left() {
+        super::quota::insert(response.headers_mut(), quota);
+    }
+    response
 }
 
 /// What one of actix's own errors means here.

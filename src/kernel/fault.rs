@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::quota::Quota;
+
 /// What kind of failure a code is. `http` alone knows which status that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -141,6 +143,8 @@ pub struct Fault {
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
     #[serde(skip)]
+    quota: Option<Box<Quota>>,
+    #[serde(skip)]
     replayed: bool,
     #[serde(skip)]
     cause: Option<String>,
@@ -158,6 +162,7 @@ impl Fault {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after_seconds: None,
+            quota: None,
             replayed: false,
             cause: None,
         }
@@ -198,6 +203,13 @@ impl Fault {
         self
     }
 
+    /// The limits that refuse it.
+    #[must_use]
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(Box::new(quota));
+        self
+    }
+
     /// The earlier refusal of the same operation under its Idempotency-Key.
     #[must_use]
     pub fn replayed(mut self) -> Self {
@@ -225,6 +237,10 @@ impl Fault {
 
     pub fn retry_after_seconds(&self) -> Option<u32> {
         self.retry_after_seconds
+    }
+
+    pub fn quota_left(&self) -> Option<&Quota> {
+        self.quota.as_deref()
     }
 
     pub fn is_replayed(&self) -> bool {

@@ -14,6 +14,7 @@ pub mod free;
 pub mod ids;
 pub mod page;
 pub mod phone;
+pub mod quota;
 pub mod secret;
 pub mod text;
 pub mod time;

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::copies::Copies;
 use super::doctor;
 use super::keys::KeyCache;
 use super::lane::{Lane, Queued, SESSIONS};
@@ -18,6 +19,7 @@ use super::node::Node;
 use super::record::{Key, Locator, Record};
 use super::trouble;
 use super::unit::{InProgress, Unit};
+use super::watch::watch;
 use super::work::{Done, Stop, Work};
 use crate::audit::warrant::Warrant;
 use crate::config::store::Store as Settings;
@@ -37,6 +39,7 @@ struct Shared {
     runtime: Handle,
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     lane: Mutex<Option<JoinHandle<()>>>,
+    watch: JoinHandle<()>,
     node: Node,
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Inner {
     pub keyring: Arc<Keyring>,
     pub chance: Chance,
     pub bounds: Bounds,
+    pub copies: Copies,
     keys: Mutex<KeyCache>,
     in_progress: InProgress,
 }
@@ -87,17 +91,20 @@ impl Store {
             keyring: parts.keyring,
             chance: parts.chance,
             bounds,
+            copies: Copies::new(config.copies),
             keys: Mutex::default(),
             in_progress: InProgress::default(),
         });
         let (queue, waiting) = mpsc::channel(config.queue);
         let lane = Lane::new(Arc::clone(&inner), sessions);
         let lane = parts.runtime.spawn(lane.run(waiting));
+        let watch = parts.runtime.spawn(watch(Arc::clone(&inner)));
         Ok(Self(Arc::new(Shared {
             inner,
             runtime: parts.runtime,
             queue: Mutex::new(Some(queue)),
             lane: Mutex::new(Some(lane)),
+            watch,
             node,
         })))
     }
@@ -164,6 +171,10 @@ impl Store {
         &self.0.inner
     }
 
+    pub(super) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
     pub fn keyring(&self) -> &Keyring {
         &self.0.inner.keyring
     }
@@ -192,6 +203,7 @@ impl Store {
         if let Some(lane) = lane {
             let _ = lane.await;
         }
+        self.0.watch.abort();
         let node = self.0.node.clone();
         let _ = self.spawn(async move { node.sign_off().await }).await;
     }

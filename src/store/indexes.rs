@@ -130,8 +130,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             Index::expiring("expires_at"),
             Index::on(doc! { "app_id": 1, "fingerprint": 1 }).unique(),
         ],
-        "rate_leases" => vec![Index::expiring("expires_at")],
-        "idempotency" => vec![Index::expiring("expires_at")],
+        "rate_leases" | "idempotency" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 //! their records are locked for the server's `transactionLifetimeLimitSeconds`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bson::{Bson, Document, doc};
 use mongodb::{ClientSession, Database};
@@ -21,12 +22,19 @@ pub(super) struct Node {
     id: Arc<str>,
     sessions: Arc<[Document]>,
     clock: Clock,
+    alive: Arc<AtomicI64>,
 }
 
 impl Node {
     pub fn new(database: &Database, name: &str, sessions: &[ClientSession], clock: Clock) -> Self {
         let sessions = sessions.iter().map(|session| session.id().clone()).collect();
-        Self { database: database.clone(), id: format!("node:{name}").into(), sessions, clock }
+        Self {
+            database: database.clone(),
+            id: format!("node:{name}").into(),
+            sessions,
+            clock,
+            alive: Arc::new(AtomicI64::new(1)),
+        }
     }
 
     pub async fn take_over(&self) -> Result<(), Fault> {
@@ -42,7 +50,18 @@ impl Node {
     }
 
     pub async fn beat(&self) -> Result<(), Fault> {
-        self.write(Document::new()).await
+        self.write(Document::new()).await?;
+        let meta = self.database.collection::<Document>(META);
+        let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
+        let alive = doc! { "_id": { "$gte": "node:", "$lt": "node;" }, "beat_at": { "$gte": silent_since } };
+        let alive = meta.count_documents(alive).await.map_err(|error| trouble::fault(&error))?;
+        self.alive.store(i64::try_from(alive).unwrap_or(1).max(1), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nodes that had said so lately, when this one said so last.
+    pub fn alive(&self) -> i64 {
+        self.alive.load(Ordering::Relaxed)
     }
 
     pub async fn sign_off(&self) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::client::Inner;
 use super::record::Locator;
-use super::work::{self, Done, Stop, Work};
+use super::work::{self, Done, Stop, Work, Written};
 use crate::audit::warrant::{Idempotency, Warrant};
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::{Class, Code, Fault};
@@ -36,6 +36,8 @@ pub(super) trait Operation: Send + Sync {
     fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String>;
     /// The id of this unit's `nth` entry: the same in every attempt.
     fn entry_id(&mut self, nth: usize, chance: &Chance) -> EntryId;
+    /// An entry that the transaction holds for it.
+    fn wrote(&mut self, written: Written);
     /// Tells the caller.
     fn finish(self: Box<Self>);
     /// Roughly how much it adds to a transaction, in bytes.
@@ -70,6 +72,7 @@ pub(super) struct Unit<A, F> {
     pub running: Option<Running>,
     state: State<A>,
     entry_ids: Vec<EntryId>,
+    written: Vec<Written>,
 }
 
 enum State<A> {
@@ -99,6 +102,7 @@ impl<A, F> Unit<A, F> {
             running,
             state: State::Open,
             entry_ids: Vec::new(),
+            written: Vec::new(),
         }
     }
 }
@@ -122,6 +126,7 @@ where
 
     fn reset(&mut self) {
         self.state = State::Open;
+        self.written.clear();
     }
 
     fn apply(&mut self, work: &mut Work) -> bool {
@@ -171,11 +176,15 @@ where
         self.entry_ids[nth]
     }
 
+    fn wrote(&mut self, written: Written) {
+        self.written.push(written);
+    }
+
     fn finish(self: Box<Self>) {
-        let Self { state, reply, running, .. } = *self;
+        let Self { state, reply, running, written, .. } = *self;
         let result = match state {
-            State::Answered(answer) => Ok(Done { answer, replayed: false }),
-            State::Replayed(Ok(answer)) => Ok(Done { answer, replayed: true }),
+            State::Answered(answer) => Ok(Done { answer, replayed: false, written }),
+            State::Replayed(Ok(answer)) => Ok(Done { answer, replayed: true, written: Vec::new() }),
             State::Refused(fault) | State::Denied(fault) | State::Replayed(Err(fault)) => {
                 Err(fault)
             }

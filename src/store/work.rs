@@ -7,9 +7,11 @@ use bson::Document;
 
 use super::batch::{Batch, Draft};
 use super::record::{Key, Kind, Locator, Record};
+use crate::audit::actor::Subject;
 use crate::audit::change;
 use crate::audit::warrant::Warrant;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::EntryId;
 use crate::kernel::time::Timestamp;
 
 /// Why a pure function ends without an answer.
@@ -32,6 +34,24 @@ impl From<Fault> for Stop {
 pub struct Done<A> {
     pub answer: A,
     pub replayed: bool,
+    /// The entries that it left; none where nothing changed, or where an earlier answer was given.
+    pub written: Vec<Written>,
+}
+
+/// An entry of the trail, and its place in its subject's history.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub entry: EntryId,
+    pub subject: Subject,
+    pub seq: i64,
+}
+
+impl<A> Done<A> {
+    /// The same, with another answer.
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Done<B> {
+        let Self { answer, replayed, written } = self;
+        Done { answer: f(answer), replayed, written }
+    }
 }
 
 /// One call's view of the batch. Changes go to an overlay and reach the batch only if the

@@ -15,13 +15,14 @@ use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
+use super::copies::{Copies, RecordId};
 use super::keys;
 use super::load::{load, load_answers, wanted_first};
 use super::posting::{self, Posting};
 use super::record::Locator;
 use super::trouble::{self, Trouble};
 use super::unit::{Earlier, Operation};
-use super::work::Work;
+use super::work::{Work, Written};
 use crate::audit::entry::Entry;
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::Fault;
@@ -67,7 +68,14 @@ pub(super) async fn attempt(
             abort(session).await;
             Ok(())
         }
-        Ok(Prepared::Written(proof)) => commit(store, session, &proof, deadline).await,
+        Ok(Prepared::Written(proof)) => {
+            let committed = commit(store, session, &proof, deadline).await;
+            // Before anybody is answered; a commit in doubt may have happened.
+            for (collection, id) in proof.changed {
+                store.copies.forget(collection, id);
+            }
+            committed
+        }
         Err(trouble) => {
             abort(session).await;
             Err(trouble)
@@ -99,6 +107,8 @@ enum Prepared {
 struct Proof {
     collection: &'static str,
     id: Bson,
+    /// What of the records that are copied was changed.
+    changed: Vec<(&'static str, RecordId)>,
 }
 
 async fn prepare(
@@ -221,6 +231,7 @@ fn entries(
         let unit = &mut units[posted.unit];
         let id = unit.entry_id(nth[posted.unit], &store.chance);
         nth[posted.unit] += 1;
+        unit.wrote(Written { entry: id, subject: posted.draft.subject.clone(), seq: posted.seq });
         let entry = posting::entry(posted, id, unit.warrant(), keys, &store.chance);
         entries.push(entry.map_err(Trouble::Rejected)?);
     }
@@ -237,8 +248,8 @@ async fn post(
 ) -> Result<Prepared, Trouble> {
     let answers = answers(store, units)?;
     let proof = match (entries.first(), answers.first()) {
-        (Some(entry), _) => proof(Entry::COLLECTION, entry),
-        (None, Some(answer)) => proof(IDEMPOTENCY, answer),
+        (Some(entry), _) => proof(Entry::COLLECTION, entry, batch),
+        (None, Some(answer)) => proof(IDEMPOTENCY, answer, batch),
         (None, None) => return Ok(Prepared::Nothing),
     };
     let mut postings = posting::records(batch);
@@ -253,8 +264,14 @@ async fn post(
     Ok(Prepared::Written(proof))
 }
 
-fn proof(collection: &'static str, document: &Document) -> Proof {
-    Proof { collection, id: document.get("_id").cloned().unwrap_or(Bson::Null) }
+fn proof(collection: &'static str, document: &Document, batch: &Batch) -> Proof {
+    let changed = batch.slots().filter(|slot| slot.is_changed()).filter_map(|slot| {
+        let collection = Copies::keeps(slot.collection)?;
+        let document = slot.current().or(slot.initial())?;
+        Some((collection, RecordId::of(document.get("_id")?)?))
+    });
+    let id = document.get("_id").cloned().unwrap_or(Bson::Null);
+    Proof { collection, id, changed: changed.collect() }
 }
 
 /// The answers that must be remembered, sealed.

@@ -38,6 +38,12 @@ fn an_app_is_registered_with_all_its_settings_and_a_first_key() {
     let mut expected = external();
     for (name, value) in [
         ("status", json!("active")),
+        ("allowed_ips", json!([])),
+        ("reveal_keys", json!(false)),
+        (
+            "total_rate_limits",
+            json!({ "requests_per_minute": 60_000, "requests_per_hour": 1_000_000 }),
+        ),
         ("created_at", json!(START)),
         ("updated_at", json!(START)),
         ("revision", json!(1)),
@@ -106,7 +112,9 @@ fn all_that_is_wrong_with_an_app_is_told_at_once() {
             { "name": "editor" }, { "name": "editor" }, { "name": "The Boss" },
             { "name": "guest", "permissions": [""] },
         ],
-        "rate_limits": { "requests_per_minute": 0, "requests_per_hour": 1_000_001 },
+        "rate_limits": { "requests_per_minute": 0, "requests_per_hour": 1_000_000_001 },
+        "total_rate_limits": { "requests_per_minute": 1, "requests_per_hour": -1 },
+        "allowed_ips": ["192.0.2.0/24", "example.com"],
     });
 
     let reply = admin.post("/v1/admin/apps", body);
@@ -114,6 +122,7 @@ fn all_that_is_wrong_with_an_app_is_told_at_once() {
     let mut pointers = reply.pointers();
     pointers.sort_unstable();
     let expected = [
+        "/allowed_ips/1",
         "/app_id",
         "/default_permissions/0",
         "/description",
@@ -127,6 +136,7 @@ fn all_that_is_wrong_with_an_app_is_told_at_once() {
         "/roles/1/name",
         "/roles/2/name",
         "/roles/3/permissions/0",
+        "/total_rate_limits/requests_per_hour",
         "/visible_fields/1",
         "/visible_fields/2",
     ];

@@ -43,6 +43,7 @@ impl Counter {
             user: Some(self.user.clone()),
             peer: None,
             client: None,
+            seen: None,
             context: self.purser.context(),
         };
         self.purser.gate.admit(&head).await.expect("admitted")

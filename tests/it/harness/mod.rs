@@ -71,10 +71,14 @@ impl Purser {
 
     /// On this server and database, which may be there already.
     pub fn start_on(uri: &str, database: &str, settings: Settings<'_>) -> Self {
+        let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
+        Self::start_at(uri, database, settings, clock)
+    }
+
+    fn start_at(uri: &str, database: &str, settings: Settings<'_>, clock: Clock) -> Self {
         let errors_before = replay::errors_logged();
         let config = configuration(uri, database, settings);
         let runtime = build::runtime(&config).expect("a runtime");
-        let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
         let chance = Chance::from_seed(7 + starts_before(uri, database));
         let inner = build::Purser::assemble(config, &runtime, clock, chance).expect("assembles");
         runtime.block_on(inner.migrate()).expect("migrates");
@@ -97,6 +101,12 @@ impl Purser {
             replayed: true,
             errors_before,
         }
+    }
+
+    /// Another node on the same database, with the same clock.
+    pub fn beside(&self, node: &str) -> Self {
+        let settings = [("PURSER__SERVER__NODE", node)];
+        Self::start_at(&self.uri, &self.database, &settings, self.inner.clock.clone())
     }
 
     /// For tests that change documents by hand: the trail cannot agree with them.
@@ -209,6 +219,24 @@ impl Purser {
 
     pub fn db_command(&self, command: Document) -> Document {
         self.db(|database| async move { database.run_command(command).await }).expect("a reply")
+    }
+
+    /// Commands on a collection that the database was sent while `work` was done: `find`, `update`, ….
+    pub fn db_watched(&self, collection: &str, work: impl FnOnce()) -> Vec<String> {
+        self.db_command(doc! { "profile": 2 });
+        work();
+        self.db_command(doc! { "profile": 0 });
+        let on = format!("{}.{collection}", self.database);
+        let seen = self.db_find("system.profile", doc! { "ns": on });
+        self.db(|database| async move {
+            database.collection::<Document>("system.profile").drop().await
+        })
+        .expect("dropped");
+        let command = |line: &Document| {
+            let command = line.get_document("command").ok()?;
+            command.keys().next().cloned()
+        };
+        seen.iter().filter_map(command).collect()
     }
 
     /// Entries of the trail in the order of their subjects' numbers.

@@ -1,0 +1,151 @@
+//! How often everybody may ask: the meters of this node, and the stock that the nodes share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::limits::RateLimits;
+use super::meter::{Meter, Order, Say, Slice};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::quota::Quota;
+use crate::kernel::time::Timestamp;
+use crate::store::{Store, Take};
+
+/// Callers whose meters are kept; one that is dropped loses what it has taken, never more.
+const METERS_MAX: u64 = 200_000;
+const IDLE: Duration = Duration::from_secs(3700);
+/// How often a request may find that others were faster.
+const TURNS_MAX: usize = 64;
+
+#[derive(Clone)]
+pub struct Limiter {
+    store: Store,
+    meters: Cache<Arc<str>, Arc<Slot>>,
+    figures: Arc<Figures>,
+}
+
+#[derive(Default)]
+struct Slot {
+    meter: Mutex<Meter>,
+    /// One asks the stock at a time, the others wait for what it gets.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// How the limits were used.
+#[derive(Default)]
+pub struct Figures {
+    pub admitted: AtomicU64,
+    pub refused: AtomicU64,
+    pub leases: AtomicU64,
+    pub on_credit: AtomicU64,
+}
+
+/// Whose limit, and what it is.
+pub struct Limited {
+    pub whose: Arc<str>,
+    pub limits: RateLimits,
+}
+
+enum Turn {
+    Spent(Quota),
+    Refused(usize),
+    Asks(usize),
+}
+
+impl Limiter {
+    pub fn new(store: Store) -> Self {
+        let meters = Cache::builder().max_capacity(METERS_MAX).time_to_idle(IDLE).build();
+        Self { store, meters, figures: Arc::default() }
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// One request of all of these, or of none; what is left of the first.
+    pub async fn spend(&self, limited: &[Limited], now: Timestamp) -> Result<Quota, Fault> {
+        let slot = |one: &Limited| self.meters.get_with(Arc::clone(&one.whose), Arc::default);
+        let slots: Vec<Arc<Slot>> = limited.iter().map(slot).collect();
+        for _ in 0..TURNS_MAX {
+            match turn(limited, &slots, now) {
+                Turn::Spent(quota) => {
+                    self.figures.admitted.fetch_add(1, Ordering::Relaxed);
+                    return Ok(quota);
+                }
+                Turn::Refused(which) => return Err(self.refuse(&slots[which], now)),
+                Turn::Asks(which) => {
+                    if self.ask(&limited[which], &slots[which], now).await.is_err() {
+                        return self.on_credit(&slots, now);
+                    }
+                }
+            }
+        }
+        Err(Fault::of(Code::Overloaded).retry_after(1))
+    }
+
+    async fn ask(&self, limited: &Limited, slot: &Slot, now: Timestamp) -> Result<(), Fault> {
+        let _turn = slot.asking.lock().await;
+        let said = lock(&slot.meter).ask(limited.limits, now);
+        // Somebody else has asked meanwhile.
+        let Say::Ask(order) = said else { return Ok(()) };
+        let Order { minute, of_minute, of_hour } = order;
+        self.figures.leases.fetch_add(1, Ordering::Relaxed);
+        let leased = self.store.lease(&limited.whose, minute, take(of_minute), take(of_hour));
+        let taken = leased.await?;
+        let got = (of_minute.of(taken.of_minute), of_hour.of(taken.of_hour));
+        lock(&slot.meter).receive(order, got.0, got.1);
+        Ok(())
+    }
+
+    /// The stock is out of reach.
+    fn on_credit(&self, slots: &[Arc<Slot>], now: Timestamp) -> Result<Quota, Fault> {
+        let nodes = self.store.nodes();
+        self.figures.on_credit.fetch_add(1, Ordering::Relaxed);
+        for slot in slots {
+            if !lock(&slot.meter).on_credit(nodes) {
+                return Err(self.refuse(slot, now));
+            }
+        }
+        Ok(slots.first().map_or_else(|| Meter::default().quota(now), |s| lock(&s.meter).quota(now)))
+    }
+
+    fn refuse(&self, slot: &Slot, now: Timestamp) -> Fault {
+        self.figures.refused.fetch_add(1, Ordering::Relaxed);
+        let meter = lock(&slot.meter);
+        let wait = u32::try_from(meter.wait_seconds(now)).unwrap_or(1).max(1);
+        Fault::of(Code::RateLimited).retry_after(wait).quota(meter.quota(now))
+    }
+}
+
+fn take(slice: Slice) -> Take {
+    Take { limit: slice.limit, wanted: slice.wanted, returned: slice.returned }
+}
+
+/// Locks all, asks all, and spends of all or of none. Whoever comes second is locked second.
+fn turn(limited: &[Limited], slots: &[Arc<Slot>], now: Timestamp) -> Turn {
+    let mut meters: Vec<MutexGuard<'_, Meter>> = slots.iter().map(|s| lock(&s.meter)).collect();
+    let mut asks = None;
+    for (which, (meter, limited)) in meters.iter_mut().zip(limited).enumerate() {
+        match meter.ask(limited.limits, now) {
+            Say::Yes => {}
+            Say::No => return Turn::Refused(which),
+            Say::Ask(_) => asks = Some(which),
+        }
+    }
+    if let Some(which) = asks {
+        return Turn::Asks(which);
+    }
+    for meter in &mut meters {
+        meter.spend();
+    }
+    meters.first().map_or_else(
+        || Turn::Spent(Meter::default().quota(now)),
+        |meter| Turn::Spent(meter.quota(now)),
+    )
+}
+
+fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
+}

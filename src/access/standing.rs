@@ -1,0 +1,79 @@
+//! What must still hold of a caller when its change is written: the same rules as at the door,
+//! asked of the records as the transaction has them.
+
+use std::sync::Arc;
+
+use bson::{Bson, Document};
+
+use super::permission::Permission;
+use super::rule;
+use crate::audit::warrant::{Proviso, Rule};
+use crate::kernel::ids::{AppId, ConnectionId, OperatorId, UserId};
+use crate::kernel::time::Timestamp;
+
+/// By what a caller was let in.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    Itself,
+    Operator { id: OperatorId, needs: Permission },
+    App { app: AppId, key_id: String },
+    OnUser { app: AppId, key: Presented, connection: ConnectionId, user: UserId, needs: Permission },
+}
+
+/// The key that was shown.
+#[derive(Debug, Clone)]
+pub enum Presented {
+    OfApp(String),
+    OfConnection(String),
+}
+
+impl Standing {
+    pub fn provisos(&self, now: Timestamp) -> Vec<Proviso> {
+        match self.clone() {
+            Self::Itself => Vec::new(),
+            Self::Operator { id, needs } => {
+                let holds = move |operator: Option<&Document>| rule::operator(operator, needs, now);
+                vec![proviso("operators", id.0, holds)]
+            }
+            Self::App { app, key_id } => vec![app_in_use(&app, Some(key_id), now)],
+            Self::OnUser { app, key, connection, user, needs } => {
+                let (app_key, connection_key) = match key {
+                    Presented::OfApp(id) => (Some(id), None),
+                    Presented::OfConnection(id) => (None, Some(id)),
+                };
+                // The ceiling is checked with the app; here only what the connection holds.
+                let tie = move |tie: Option<&Document>| {
+                    rule::connection(tie, connection_key.as_deref(), now)?;
+                    tie.map_or(Ok(()), |tie| rule::permission(needs, tie, tie))
+                };
+                let ceiling = move |app: Option<&Document>| {
+                    app.map_or(Ok(()), |app| rule::permission(needs, app, app))
+                };
+                vec![
+                    app_in_use(&app, app_key, now),
+                    proviso("apps", app.as_str(), ceiling),
+                    proviso("user_apps", connection.0, tie),
+                    proviso("users", user.0, rule::user),
+                ]
+            }
+        }
+    }
+}
+
+/// The app is in use, and so is the app key, where one is used.
+fn app_in_use(app: &AppId, key_id: Option<String>, now: Timestamp) -> Proviso {
+    proviso("apps", app.as_str(), move |app: Option<&Document>| {
+        rule::app(app)?;
+        let usable = |id: &String| app.and_then(|app| rule::app_key(app, id, now)).is_some();
+        if key_id.as_ref().is_none_or(usable) { Ok(()) } else { Err(rule::unauthenticated()) }
+    })
+}
+
+fn proviso(
+    collection: &'static str,
+    id: impl Into<Bson>,
+    holds: impl Fn(Option<&Document>) -> Result<(), crate::kernel::fault::Fault> + Send + Sync + 'static,
+) -> Proviso {
+    let holds: Rule = Arc::new(holds);
+    Proviso { collection, id: id.into(), holds }
+}

@@ -1,0 +1,147 @@
+//! One change stream for each process: hears of every change of the records that are copied, by
+//! whichever node it was made.
+//!
+//! The stream is driven by hand: only so is it known up to which moment everything was heard. An
+//! answer to a question that was asked at `t` holds every change that a majority had at `t`. When
+//! the stream breaks, all copies are forgotten once a new one is open, and none counts until then.
+//! Only names of fields are sent, never values.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bson::{Bson, Document, doc};
+use mongodb::ClientSession;
+use mongodb::error::Error;
+
+use super::client::Inner;
+use super::copies::{COPIED, Copies, RecordId};
+use super::trouble;
+
+/// How long the server may wait for changes before it answers that there are none.
+const AWAIT_MS: i64 = 150;
+/// A server that is frozen answers nothing at all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) async fn watch(store: Arc<Inner>) {
+    let mut told = true;
+    loop {
+        let why = match follow(&store, &mut told).await {
+            Ok(()) => "it was ended".to_owned(),
+            Err(error) => trouble::describe(&error),
+        };
+        // Once for each time that it worked before.
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(cause = why, "the change stream broke; reading from the database");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Follows one stream until it ends.
+async fn follow(store: &Inner, told: &mut bool) -> Result<(), Error> {
+    let mut session = store.database.client().start_session().await?;
+    let open = doc! { "aggregate": 1, "pipeline": pipeline(), "cursor": { "batchSize": 0 } };
+    let opened = ask(store, &mut session, open).await?;
+    let cursor = opened.get_document("cursor").ok().and_then(|c| c.get_i64("id").ok());
+    let cursor = cursor.unwrap_or_default();
+    // What was copied before the stream was open may have changed unheard.
+    store.copies.forget_all();
+    *told = false;
+    loop {
+        let asked = Instant::now();
+        let more =
+            doc! { "getMore": cursor, "collection": "$cmd.aggregate", "maxTimeMS": AWAIT_MS };
+        let reply = ask(store, &mut session, more).await?;
+        let reply = reply.get_document("cursor").cloned().unwrap_or_default();
+        for event in reply.get_array("nextBatch").into_iter().flatten() {
+            if !event.as_document().is_some_and(|event| hear(&store.copies, event)) {
+                return Ok(());
+            }
+        }
+        if reply.get_i64("id").unwrap_or(0) == 0 {
+            return Ok(());
+        }
+        store.copies.heard(asked);
+    }
+}
+
+async fn ask(
+    store: &Inner,
+    session: &mut ClientSession,
+    command: Document,
+) -> Result<Document, Error> {
+    let answer = store.database.run_command(command).session(session);
+    match tokio::time::timeout(ANSWER_WITHIN, answer.into_future()).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::custom("no answer in time")),
+    }
+}
+
+fn pipeline() -> Vec<Bson> {
+    let names = |field: &str| {
+        let pairs = doc! { "$objectToArray": field };
+        doc! { "$map": { "input": pairs, "in": "$$this.k" } }
+    };
+    let of_copied = doc! { "$or": [
+        { "ns.coll": { "$in": COPIED.to_vec() } },
+        { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
+    ] };
+    vec![
+        doc! { "$changeStream": {} }.into(),
+        doc! { "$match": of_copied }.into(),
+        doc! { "$project": {
+            "operationType": 1, "ns.coll": 1, "documentKey": 1,
+            "fields": names("$updateDescription.updatedFields"),
+            "removed": "$updateDescription.removedFields",
+        } }
+        .into(),
+    ]
+}
+
+/// Forgets what the event is about; whether the stream goes on after it.
+fn hear(copies: &Copies, event: &Document) -> bool {
+    let id = event.get_document("documentKey").ok().and_then(|key| key.get("_id"));
+    let collection = event.get_document("ns").ok().and_then(|ns| ns.get_str("coll").ok());
+    match (collection.and_then(Copies::keeps), id) {
+        (Some(collection), Some(id)) => {
+            if !is_volatile(collection, event)
+                && let Some(id) = RecordId::of(id)
+            {
+                copies.forget(collection, id);
+            }
+            true
+        }
+        // A collection or the database was dropped or renamed, or the stream says that it is over.
+        _ => false,
+    }
+}
+
+/// An update of nothing but when a key was last used or an app last read.
+fn is_volatile(collection: &str, event: &Document) -> bool {
+    let names = |field| event.get_array(field).ok().filter(|names: &&Vec<Bson>| !names.is_empty());
+    let Some(fields) = names("fields") else { return false };
+    let volatile = |name: &str| match collection {
+        "apps" => name.starts_with("keys.") && name.ends_with(".last_used_at"),
+        _ => matches!(name, "key_last_used_at" | "last_sync"),
+    };
+    names("removed").is_none() && fields.iter().all(|name| name.as_str().is_some_and(volatile))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_volatile_for_its_collection_leaves_a_copy_alone() {
+        let update = |fields: &[&str]| doc! { "operationType": "update", "fields": fields };
+        assert!(is_volatile("user_apps", &update(&["last_sync", "key_last_used_at"])));
+        assert!(is_volatile("apps", &update(&["keys.3.last_used_at"])));
+        assert!(!is_volatile("user_apps", &update(&["last_sync", "connection_status"])));
+        assert!(!is_volatile("users", &update(&[])));
+        assert!(!is_volatile("user_apps", &doc! { "operationType": "delete" }));
+        let mut removed = update(&["last_sync"]);
+        removed.insert("removed", vec!["key_id"]);
+        assert!(!is_volatile("user_apps", &removed));
+    }
+}

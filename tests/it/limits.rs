@@ -1,0 +1,160 @@
+//! How often an app may ask: fixed UTC windows, all or nothing, shared by all nodes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use purser::crypto::token::{ApiKey, KeyKind};
+use purser::kernel::chance::Chance;
+use purser::kernel::time::SECOND_MS;
+use serde_json::{Value, json};
+
+use crate::harness::{Principal, Purser};
+
+fn limited(purser: &Purser, minute: i64, hour: i64) -> Principal {
+    let limits = json!({ "requests_per_minute": minute, "requests_per_hour": hour });
+    purser.app_with("shop", json!({ "rate_limits": limits }))
+}
+
+fn limits(minute: i64, hour: i64) -> Value {
+    json!({ "requests_per_minute": minute, "requests_per_hour": hour })
+}
+
+/// The headers of an answer, as (policy, what is left).
+fn quota(reply: &crate::harness::Reply) -> (&str, &str) {
+    (
+        reply.header("ratelimit-policy").expect("a policy"),
+        reply.header("ratelimit").expect("what is left"),
+    )
+}
+
+#[test]
+fn a_connection_is_refused_beyond_its_minute_and_told_when_to_come_back() {
+    let purser = Purser::start();
+    let shop = limited(&purser, 3, 5);
+    let (_, me) = shop.register("ada@example.com");
+    purser.step_clock(42 * SECOND_MS);
+
+    let first = me.get("/v1/users/me");
+    let policy = "\"minute\";q=3;w=60, \"hour\";q=5;w=3600";
+    assert_eq!(quota(&first), (policy, "\"minute\";r=2;t=18, \"hour\";r=4;t=3558"));
+    first.expect(200);
+    me.get("/v1/users/me").expect(200);
+    me.get("/v1/users/me").expect(200);
+
+    let refused = me.get("/v1/users/me");
+    assert_eq!(refused.header("retry-after"), Some("18"));
+    assert_eq!(quota(&refused), (policy, "\"minute\";r=0;t=18, \"hour\";r=2;t=3558"));
+    assert_eq!(refused.refused(429), "rate_limited");
+
+    purser.step_clock(18 * SECOND_MS);
+    me.get("/v1/users/me").expect(200);
+    me.get("/v1/users/me").expect(200);
+    let refused = me.get("/v1/users/me");
+    assert_eq!(refused.header("retry-after"), Some("3540"), "now it is the hour");
+    assert_eq!(refused.refused(429), "rate_limited");
+}
+
+#[test]
+fn what_the_connection_refuses_is_not_taken_from_the_app_and_the_other_way_round() {
+    let purser = Purser::start();
+    let body = json!({ "rate_limits": limits(2, 1000), "total_rate_limits": limits(6, 1000) });
+    let shop = purser.app_with("shop", body);
+    let (ada, _) = shop.register("ada@example.com");
+    let (grace, _) = shop.register("grace@example.com");
+    purser.step_clock(60 * SECOND_MS);
+
+    let read = |id: &str| shop.get(&format!("/v1/users/{id}")).status;
+    assert_eq!([read(&ada), read(&ada), read(&ada), read(&ada)], [200, 200, 429, 429]);
+    // Four of six are left to the app: two for grace, then two that concern nobody.
+    assert_eq!([read(&grace), read(&grace), read(&grace)], [200, 200, 429]);
+    shop.get("/v1/users").expect(200);
+    shop.get("/v1/users").expect(200);
+    let refused = shop.get("/v1/users");
+    assert!(quota(&refused).0.contains("q=6;w=60"), "the app's own limit");
+    assert_eq!(refused.refused(429), "rate_limited");
+}
+
+#[test]
+fn a_lowered_limit_holds_at_once_and_a_raised_one_too() {
+    let purser = Purser::start();
+    let (shop, admin) = (purser.app("shop"), purser.admin());
+    let allow = |minute: i64| {
+        let revision = admin.get("/v1/admin/apps/shop").header("etag").expect("a tag").to_owned();
+        let body = json!({ "total_rate_limits": { "requests_per_minute": minute } });
+        admin.with("If-Match", &revision).patch("/v1/admin/apps/shop", body).expect(200);
+    };
+    for _ in 0..4 {
+        shop.get("/v1/users").expect(200);
+    }
+
+    allow(5);
+    shop.get("/v1/users").expect(200);
+    assert_eq!(shop.get("/v1/users").refused(429), "rate_limited");
+    allow(6);
+    shop.get("/v1/users").expect(200);
+    assert_eq!(shop.get("/v1/users").refused(429), "rate_limited");
+}
+
+#[test]
+fn four_nodes_together_admit_exactly_what_the_limit_says() {
+    let one = Purser::start();
+    let others = ["two", "three", "four"].map(|node| one.beside(node));
+    let shop = limited(&one, 100, 10_000);
+    let (id, me) = shop.register("ada@example.com");
+    let nodes: Vec<&Purser> = std::iter::once(&one).chain(&others).collect();
+
+    for minute in 1..=3 {
+        one.step_clock(60 * SECOND_MS);
+        let admitted = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for node in &nodes {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let me = node.with_key(me.key());
+                        // Until this node has nothing left: each of them has seen the end.
+                        for _ in 0..60 {
+                            match me.get("/v1/users/me").status {
+                                200 => admitted.fetch_add(1, Ordering::Relaxed),
+                                429 => return,
+                                other => panic!("{other}"),
+                            };
+                        }
+                    });
+                }
+            }
+        });
+        assert_eq!(admitted.into_inner(), 100, "in minute {minute} for {id}");
+    }
+}
+
+#[test]
+fn seven_of_eight_requests_cost_the_limits_no_call_to_the_database() {
+    let purser = Purser::start();
+    let shop = limited(&purser, 1000, 10_000);
+    let (_, me) = shop.register("ada@example.com");
+
+    let calls = purser.db_watched("rate_leases", || {
+        for _ in 0..80 {
+            me.get("/v1/users/me").expect(200);
+        }
+    });
+
+    assert!(calls.len() <= 10, "{calls:?}");
+}
+
+#[test]
+fn a_mistyped_key_costs_no_read_and_an_unknown_one_a_single_read() {
+    let purser = Purser::start();
+    let shop = purser.app("shop");
+    let (mistyped, last) = shop.key().split_at(shop.key().len() - 1);
+    let mistyped = format!("{mistyped}{}", if last == "0" { "1" } else { "0" });
+    let unknown = ApiKey::generate(KeyKind::App, &Chance::from_seed(99)).text().expose().clone();
+
+    for (key, reads) in [(mistyped, 0), (unknown, 1)] {
+        let found = purser.db_watched("apps", || {
+            for _ in 0..10 {
+                assert_eq!(purser.with_key(&key).get("/v1/users").refused(401), "unauthenticated");
+            }
+        });
+        assert_eq!(found.len(), reads, "{found:?}");
+    }
+}
