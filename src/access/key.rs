@@ -15,6 +15,7 @@ pub struct StoredKey {
 }
 
 const PURPOSE: &str = "api_key";
+const FIELD: &str = "api_key";
 
 impl StoredKey {
     /// `collection` and `holder` bind the ciphertext to its record.
@@ -25,7 +26,7 @@ impl StoredKey {
         keyring: &Keyring,
         chance: &Chance,
     ) -> Self {
-        let context = Context { collection, id: holder, field: "api_key" };
+        let context = Context { collection, id: holder, field: FIELD };
         Self {
             sealed: keyring.seal(chance, &context, key.text().expose().as_bytes()),
             id: key.id().to_owned(),
@@ -33,6 +34,12 @@ impl StoredKey {
             hint: key.hint(),
         }
     }
+}
+
+/// The text of a stored key; `None` where it does not open.
+pub fn open(sealed: &str, collection: &str, holder: &str, keyring: &Keyring) -> Option<String> {
+    let context = Context { collection, id: holder, field: FIELD };
+    String::from_utf8(keyring.open(&context, sealed).ok()?).ok()
 }
 
 /// Over the key's kind, its id and its secret.

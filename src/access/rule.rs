@@ -113,6 +113,17 @@ pub fn address<F: Fields + ?Sized>(holder: &F, peer: Option<IpAddr>) -> Result<(
     Err(Fault::new(Code::AddressNotAllowed, detail))
 }
 
+/// Whether the keys of a connection count at all, by the app's epoch: an admin ends every one of
+/// them with a single write, however many people the app has.
+pub fn connection_key_in_force<F: Fields + ?Sized>(app: &F, connection: &F) -> bool {
+    key_epoch(connection) == app.number("connection_key_epoch").unwrap_or(0)
+}
+
+/// The epoch that the keys of a connection were made in.
+pub fn key_epoch<F: Fields + ?Sized>(connection: &F) -> i64 {
+    connection.number("key_epoch").unwrap_or(0)
+}
+
 fn expired<F: Fields + ?Sized>(key: &F, now: Timestamp) -> bool {
     key.time("expires_at").is_some_and(|expires_at| expires_at <= now)
 }
@@ -193,6 +204,17 @@ mod tests {
         assert!(app_key(&app, "good", now).is_some());
         assert!(app_key(&app, "gone", now).is_none());
         assert!(app_key(&app, "late", now).is_none());
+    }
+
+    #[test]
+    fn a_connection_key_counts_only_in_the_epoch_that_it_was_made_in() {
+        let in_force =
+            |app: Document, connection: Document| connection_key_in_force(&app, &connection);
+        assert!(in_force(doc! {}, doc! {}));
+        assert!(in_force(doc! { "connection_key_epoch": 2_i64 }, doc! { "key_epoch": 2_i64 }));
+        assert!(!in_force(doc! { "connection_key_epoch": 1_i64 }, doc! {}));
+        assert!(!in_force(doc! { "connection_key_epoch": 2_i64 }, doc! { "key_epoch": 1_i64 }));
+        assert!(!in_force(doc! {}, doc! { "key_epoch": 1_i64 }));
     }
 
     fn permissions() -> impl Strategy<Value = Vec<String>> {

@@ -14,7 +14,7 @@ use crate::access::action::Action;
 use crate::access::gate::Resolve;
 use crate::access::grant::Granted;
 use crate::access::principal::Head;
-use crate::apps::{self, NewOperator, OperatorRole};
+use crate::apps::{self, NewKey, NewOperator, OperatorRole};
 use crate::connections::{self, Outcome};
 use crate::http::json;
 use crate::kernel::fault::{Code, Fault};
@@ -136,7 +136,7 @@ async fn app(
     let issued = match apps::register(&grant, &purser.store, new).await {
         Err(fault) if fault.code() == Code::AlreadyExists => {
             let grant = as_admin::<apps::IssueAppKey>(purser, variables).await?;
-            apps::issue_key(&grant, &purser.store, id.clone(), None).await?
+            apps::issue_key(&grant, &purser.store, id.clone(), NewKey::default()).await?
         }
         registered => registered?,
     };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::actions::{ChangeApp, IssueAppKey, RegisterApp, RevokeAppKey};
-use super::model::{App, AppKey, AppStatus, Issuance, KEYS_MAX, Role, Trust};
+use super::model::{App, AppKey, AppStatus, Issuance, Role, Trust};
 use crate::access::grant::Granted;
 use crate::access::key::StoredKey;
 use crate::access::limits::RateLimits;
@@ -51,6 +51,28 @@ pub struct AppChange {
     pub total_rate_limits: LimitsChange,
     pub allowed_ips: Option<Vec<String>>,
     pub reveal_keys: Option<bool>,
+}
+
+/// A further key, and the one that it takes the place of.
+#[derive(Debug, Clone, Default)]
+pub struct NewKey {
+    pub expires_at: Option<Timestamp>,
+    pub replaces: Option<Replaced>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Replaced {
+    pub id: String,
+    /// Until when it still counts, unless it ends sooner anyway.
+    pub until: Timestamp,
+}
+
+/// How far the revocation of an app key goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    TheKey,
+    /// Every connection key too: who held the app key could have had any of them made anew.
+    ConnectionKeysToo,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,6 +131,8 @@ pub async fn register(
         allowed_ips: new.allowed_ips,
         reveal_keys: new.reveal_keys,
         keys: vec![key],
+        connection_key_epoch: None,
+        connection_keys_revoked_at: None,
         created_at: now,
         updated_at: now,
         revision: 1,
@@ -153,16 +177,19 @@ pub async fn issue_key(
     grant: &Granted<IssueAppKey>,
     store: &Store,
     id: AppId,
-    expires_at: Option<Timestamp>,
+    new: NewKey,
 ) -> Result<Done<Issued>, Fault> {
-    let (key, text) = new_key(&id, store, grant.now(), expires_at);
+    let now = grant.now();
+    let (key, text) = new_key(&id, store, now, new.expires_at);
     let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
         let before = work.get(&App::by_id(&id))?;
         let mut after = before.clone();
-        if after.keys.len() >= KEYS_MAX {
-            let detail = format!("An app has at most {KEYS_MAX} keys, revoked ones included.");
-            return Err(Fault::new(Code::AlreadyExists, detail).into());
+        if let Some(Replaced { id, until }) = &new.replaces {
+            let old = after.keys.iter_mut().find(|key| key.id == *id && key.in_use(now));
+            let old = old.ok_or_else(not_in_use)?;
+            old.expires_at = Some(old.expires_at.map_or(*until, |own| own.min(*until)));
         }
+        after.make_room_for_a_key(now)?;
         after.keys.push(key.clone());
         after.revision += 1;
         work.revise(&before, &after)?;
@@ -177,6 +204,7 @@ pub async fn revoke_key(
     store: &Store,
     id: AppId,
     key_id: String,
+    extent: Extent,
 ) -> Result<(), Fault> {
     let now = grant.now();
     let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
@@ -185,10 +213,20 @@ pub async fn revoke_key(
         let key = after.keys.iter_mut().find(|key| key.id == key_id);
         let key = key.ok_or_else(|| Fault::of(Code::NotFound))?;
         // Revoking twice is no change, and keeps the moment of the first time.
-        key.revoked_at.get_or_insert(now);
+        let revoked_at = *key.revoked_at.get_or_insert(now);
+        // What was made after the key had ended was not made with it: repeating ends nothing more.
+        let ended = after.connection_keys_revoked_at.is_some_and(|at| at >= revoked_at);
+        if extent == Extent::ConnectionKeysToo && !ended {
+            after.revoke_connection_keys(now);
+        }
         work.revise(&before, &after)
     });
     unit.await.map(drop)
+}
+
+fn not_in_use() -> Fault {
+    let accepted = "the id of a key of this app that is in use";
+    Fault::invalid("/replaces", "not_in_use", accepted)
 }
 
 fn new_key(

@@ -4,7 +4,7 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use utoipa::OpenApi;
 
 use super::actions::{ChangeApp, IssueAppKey, ReadApps, RegisterApp, RevokeAppKey};
-use super::commands;
+use super::commands::{self, Extent};
 use super::queries;
 use super::view::{AppPage, AppView, IssuedView, issued, view};
 use super::wire::{self, AppBody, AppPatch, KeyBody};
@@ -15,7 +15,6 @@ use crate::http::call::{Call, Json};
 use crate::http::problem::Problem;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, Name};
-use crate::kernel::time;
 use crate::store::Store;
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -100,7 +99,7 @@ async fn change(
     Ok(Answer::ok(&view(&done.answer))?.etag(done.answer.revision.to_string()))
 }
 
-/// Issue a further key of an app.
+/// Issue a further key of an app, in the place of another or beside it.
 #[utoipa::path(post, path = "/v1/admin/apps/{app}/keys", operation_id = "issue_app_key", tag = "admins", request_body = KeyBody,
     params(("app" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = IssuedView)))]
@@ -110,27 +109,28 @@ async fn issue_key(
     path: Path<String>,
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
-    let expires_at = call.body.0.expires_at.map(|text| {
-        let at = time::parse_rfc3339(&text).filter(|at| *at > grant.now());
-        at.ok_or_else(|| Fault::invalid("/expires_at", "not_accepted", "an RFC 3339 time to come"))
-    });
-    let expires_at = expires_at.transpose()?;
-    let done = commands::issue_key(&grant, &store, app_id(&path)?, expires_at).await?;
+    let new = wire::new_key(call.body.0, grant.now())?;
+    let done = commands::issue_key(&grant, &store, app_id(&path)?, new).await?;
     let tag = done.answer.revision.to_string();
     Ok(Answer::created(&issued(&done.answer))?.etag(tag).replayed(done.replayed))
 }
 
 /// Revoke a key of an app.
 #[utoipa::path(delete, path = "/v1/admin/apps/{app}/keys/{key}", operation_id = "revoke_app_key", tag = "admins",
-    params(("app" = String, Path), ("key" = String, Path, description = "The key's id")),
+    params(("app" = String, Path), ("key" = String, Path, description = "The key's id"),
+        ("revoke_connection_keys" = Option<bool>, Query, description = "End every connection key of the app too; the app has them made anew with `POST …/connection/key`")),
     responses((status = 204, description = "Refused from now on")))]
 async fn revoke_key(
     call: Call<RevokeAppKey>,
     store: Data<Store>,
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
+    call.query.only(&["revoke_connection_keys"])?;
+    let too =
+        call.query.parsed("revoke_connection_keys", "`true` or `false`", |t| t.parse().ok())?;
+    let extent = if too == Some(true) { Extent::ConnectionKeysToo } else { Extent::TheKey };
     let (app, key) = path.into_inner();
-    commands::revoke_key(&call.grant, &store, app_id(&app)?, key).await?;
+    commands::revoke_key(&call.grant, &store, app_id(&app)?, key, extent).await?;
     Ok(Answer::no_content())
 }
 

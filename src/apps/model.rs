@@ -7,11 +7,13 @@ use crate::access::key::StoredKey;
 use crate::access::limits::RateLimits;
 use crate::audit::actor::Subject;
 use crate::audit::seal::Sensitivity;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, Name};
 use crate::kernel::time::Timestamp;
 use crate::store::{Key, Kind, Record, Root};
 
-/// Keys that one app may have in use and in memory; a revoked one is kept for its history.
+/// Keys that one app may have. One that is no longer in use is shown until its place is needed;
+/// its history stays in the trail.
 pub const KEYS_MAX: usize = 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,12 @@ pub struct App {
     #[serde(default)]
     pub reveal_keys: bool,
     pub keys: Vec<AppKey>,
+    /// Raised to end every connection key at once: a key counts only in the epoch it was made in.
+    /// A number and not a time, because nodes' clocks differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_key_epoch: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_keys_revoked_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     #[serde(default, skip_serializing)]
@@ -113,6 +121,10 @@ impl AppKey {
             last_used_at: None,
         }
     }
+
+    pub fn in_use(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
 }
 
 impl Record for App {
@@ -144,6 +156,25 @@ impl App {
     pub fn sees(&self, path: &str) -> bool {
         let covers = |field: &String| path == field || path.starts_with(&format!("{field}."));
         self.visible_fields.as_ref().is_none_or(|fields| fields.iter().any(covers))
+    }
+
+    /// Room for one more key: where there is none, the oldest that is no longer in use goes.
+    pub fn make_room_for_a_key(&mut self, now: Timestamp) -> Result<(), Fault> {
+        if self.keys.len() < KEYS_MAX {
+            return Ok(());
+        }
+        let Some(ended) = self.keys.iter().position(|key| !key.in_use(now)) else {
+            let detail = format!("An app has at most {KEYS_MAX} keys in use: revoke one first.");
+            return Err(Fault::new(Code::AlreadyExists, detail));
+        };
+        self.keys.remove(ended);
+        Ok(())
+    }
+
+    /// Ends every connection key that the app has been given until now.
+    pub fn revoke_connection_keys(&mut self, now: Timestamp) {
+        self.connection_key_epoch = Some(self.connection_key_epoch.unwrap_or(0) + 1);
+        self.connection_keys_revoked_at = Some(now);
     }
 
     /// For each of the named roles that the app has.

@@ -28,6 +28,8 @@ pub struct AppView {
     allowed_ips: Vec<String>,
     reveal_keys: bool,
     keys: Vec<KeyView>,
+    /// When all connection keys were ended at once; those made since then count.
+    connection_keys_revoked_at: Option<String>,
     created_at: String,
     updated_at: String,
     revision: i64,
@@ -88,6 +90,7 @@ pub fn view(app: &App) -> AppView {
         allowed_ips: app.allowed_ips.clone(),
         reveal_keys: app.reveal_keys,
         keys: app.keys.iter().map(key_view).collect(),
+        connection_keys_revoked_at: app.connection_keys_revoked_at.map(rfc3339),
         created_at: rfc3339(app.created_at),
         updated_at: rfc3339(app.updated_at),
         revision: app.revision,

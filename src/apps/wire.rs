@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::commands::{AppChange, LimitsChange, NewApp};
+use super::commands::{AppChange, LimitsChange, NewApp, NewKey, Replaced};
 use super::model::{AppStatus, Issuance, Role, Trust};
 use crate::access::limits::RateLimits;
 use crate::access::permission::is_permission;
@@ -12,6 +12,7 @@ use crate::http::json::Patch;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{NAME_RULE, Name};
 use crate::kernel::text;
+use crate::kernel::time::Timestamp;
 
 /// An app to be registered.
 #[derive(Deserialize, ToSchema)]
@@ -162,7 +163,24 @@ impl From<RateLimits> for LimitsBody {
 #[serde(deny_unknown_fields)]
 pub struct KeyBody {
     /// RFC 3339; never, unless sent.
-    pub expires_at: Option<String>,
+    expires_at: Option<String>,
+    /// The id of a key that ends when the overlap is over.
+    replaces: Option<String>,
+    /// How long the replaced key still counts: 0 to 604,800 seconds; 3,600, unless sent.
+    overlap_seconds: Option<i64>,
+}
+
+pub fn new_key(body: KeyBody, now: Timestamp) -> Result<NewKey, Fault> {
+    let mut errors = Checks::default();
+    if body.replaces.is_none() && body.overlap_seconds.is_some() {
+        errors.add("/replaces", "required", "the id of the key that the overlap is for");
+    }
+    let until = errors.overlap("/overlap_seconds", body.overlap_seconds, now);
+    let new = NewKey {
+        expires_at: errors.time_to_come("/expires_at", body.expires_at.as_deref(), now),
+        replaces: body.replaces.map(|id| Replaced { id, until }),
+    };
+    errors.or(new)
 }
 
 pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {

@@ -22,7 +22,7 @@ pub struct Desk {
     pub shown: Shown,
 }
 
-fn hints(target: &OnUser) -> Hints {
+pub(super) fn hints(target: &OnUser) -> Hints {
     Hints::none().and(&User::by_id(target.user)).and(&Connection::by_id(target.connection))
 }
 

@@ -6,11 +6,14 @@ use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
 
 use super::actions::{
-    FindUsers, LetGo, ReadConnection, ReadUser, RegisterUser, UpdateConnection, UpdateUser,
+    AssignRoles, CheckAccess, FindUsers, LetGo, ReadConnection, ReadRoles, ReadUser, RegisterUser,
+    RevealKey, RotateKey, UpdateConnection, UpdateUser,
 };
 use super::commands::{self, Desk};
+use super::keys::{self, RevealedView, RotateBody, RotatedView};
 use super::queries::{self, IDS_MAX, Search};
 use super::registration::{self, Outcome};
+use super::roles::{self, AccessView, RolesBody, RolesView};
 use super::view::{View, app_specific, connection_etag, etag};
 use super::wire::{self, ConnectionPatch, RegisterBody, UserPatch};
 use crate::access::cursor::List;
@@ -40,7 +43,18 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(web::get().to(read_connection))
                 .route(web::patch().to(update_connection))
                 .route(web::delete().to(let_go)),
-        );
+        )
+        .service(web::resource("/v1/users/{user}/connection/key").route(web::post().to(rotate_key)))
+        .service(
+            web::resource("/v1/users/{user}/connection/key/reveal")
+                .route(web::post().to(reveal_key)),
+        )
+        .service(
+            web::resource("/v1/users/{user}/roles")
+                .route(web::get().to(read_roles))
+                .route(web::put().to(assign_roles)),
+        )
+        .service(web::resource("/v1/users/{user}/access").route(web::get().to(check_access)));
 }
 
 #[derive(OpenApi)]
@@ -51,7 +65,12 @@ pub fn routes(config: &mut ServiceConfig) {
     update_user,
     read_connection,
     update_connection,
-    let_go
+    let_go,
+    rotate_key,
+    reveal_key,
+    read_roles,
+    assign_roles,
+    check_access
 ))]
 pub struct Paper;
 
@@ -213,6 +232,65 @@ async fn update_connection(
 async fn let_go(call: Call<LetGo>, desk: Data<Desk>) -> Result<Answer, Problem> {
     commands::let_go(&call.grant, &desk).await?;
     Ok(Answer::no_content())
+}
+
+/// Replace the connection key; the old one counts for an overlap.
+#[utoipa::path(post, path = "/v1/users/{user}/connection/key", operation_id = "rotate_connection_key", tag = "apps",
+    request_body = RotateBody,
+    params(("user" = String, Path, description = "The user's id"), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 201, body = RotatedView, description = "The new key; only the app key may ask")))]
+async fn rotate_key(
+    call: Call<RotateKey, Json<RotateBody>>,
+    desk: Data<Desk>,
+) -> Result<Answer, Problem> {
+    let grant = call.grant.repeatable(call.repeatable);
+    let rotation = keys::rotation(&call.body.0, grant.now())?;
+    let done = keys::rotate(&grant, &desk, rotation).await?;
+    Ok(Answer::created(&done.answer)?.replayed(done.replayed))
+}
+
+/// Show the connection key again, where an admin allows it (`reveal_keys`).
+///
+/// An Idempotency-Key is not honoured: each time is an event of its own, and no second copy of the
+/// key is kept.
+#[utoipa::path(post, path = "/v1/users/{user}/connection/key/reveal", operation_id = "reveal_connection_key", tag = "apps",
+    params(("user" = String, Path, description = "The user's id")),
+    responses((status = 200, body = RevealedView, description = "The key in use; only the app key may ask")))]
+async fn reveal_key(call: Call<RevealKey>, desk: Data<Desk>) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Ok(Answer::ok(&keys::reveal(&call.grant, &desk).await?)?)
+}
+
+/// Read the person's roles in the app.
+#[utoipa::path(get, path = "/v1/users/{user}/roles", operation_id = "read_roles", tag = "apps",
+    params(("user" = String, Path)), responses((status = 200, body = RolesView)))]
+async fn read_roles(call: Call<ReadRoles>, desk: Data<Desk>) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let (view, tag) = roles::read(&call.grant, &desk).await?;
+    Ok(Answer::ok(&view)?.etag(tag))
+}
+
+/// Assign the person's roles in the app, in place of those before.
+#[utoipa::path(put, path = "/v1/users/{user}/roles", operation_id = "assign_roles", tag = "apps", request_body = RolesBody,
+    params(("user" = String, Path, description = "The user's id"), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = RolesView, description = "Assigned; only the app key may ask")))]
+async fn assign_roles(
+    call: Call<AssignRoles, Json<RolesBody>>,
+    desk: Data<Desk>,
+) -> Result<Answer, Problem> {
+    let roles = roles::roles(&call.body.0)?;
+    let (view, tag) = roles::assign(&call.grant, &desk, roles, call.preconditions).await?;
+    Ok(Answer::ok(&view)?.etag(tag))
+}
+
+/// Ask whether the person's roles give a permission.
+#[utoipa::path(get, path = "/v1/users/{user}/access", operation_id = "check_access", tag = "apps",
+    params(("user" = String, Path),
+        ("permission" = String, Query, description = "As the app's roles name it: `invoices:write`")),
+    responses((status = 200, body = AccessView)))]
+async fn check_access(call: Call<CheckAccess>, desk: Data<Desk>) -> Result<Answer, Problem> {
+    let permission = roles::permission(&call.query)?;
+    Ok(Answer::ok(&roles::access(&call.grant, &desk, &permission).await?)?)
 }
 
 fn registered(user_id: UserId, connection_key: Option<String>, user: View) -> RegisteredView {

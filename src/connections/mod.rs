@@ -8,14 +8,19 @@
 //! Invariants: an identifier belongs to one person; an app never learns of another app; nothing of
 //! a known person but the connection is taken from a registration.
 //!
+//! A connection's *key* is replaced with an overlap in which the old one still counts (`keys`); its
+//! *roles* say what the person may do inside the app (`roles`).
+//!
 //! To add a field that apps may change: `change` (what it does), `wire` (what is accepted), `view`.
 
 mod actions;
 mod change;
 mod commands;
 mod http;
+mod keys;
 mod queries;
 mod registration;
+mod roles;
 mod shown;
 mod view;
 mod waiting;

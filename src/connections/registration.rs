@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::actions::RegisterUser;
 use super::change::{ConnectionChange, PreferencesChange, ProfileChange};
 use super::commands::Desk;
+use super::roles::known;
 use super::view::{View, view};
 use super::waiting::Registration;
 use crate::access::grant::Granted;
@@ -283,7 +284,7 @@ fn link(
             after.inactive_at = None;
             after.permissions = permissions;
             after.roles = roles;
-            after.set_key(new.key.clone(), work.now());
+            after.set_key(new.key.clone(), work.now(), app.connection_key_epoch);
             work.revise(&before, &after)?;
             Ok(connected(&user, &after, app, new))
         }
@@ -320,6 +321,7 @@ fn connection(
         key_last_used_at: None,
         key_expires_at: None,
         key_revealed_at: None,
+        key_epoch: None,
         previous_key: None,
         allowed_ips: Vec::new(),
         sync_frequency: SyncFrequency::default(),
@@ -329,7 +331,7 @@ fn connection(
         rate_limits: app.rate_limits,
         inactive_at: None,
     };
-    connection.set_key(new.key.clone(), now);
+    connection.set_key(new.key.clone(), now, app.connection_key_epoch);
     new.change.applied_to(&connection, "/connection")
 }
 
@@ -352,12 +354,5 @@ fn permissions(app: &App, new: &Prepared) -> Result<Vec<String>, Fault> {
 
 fn roles(app: &App, new: &Prepared) -> Result<Vec<String>, Fault> {
     let Some(asked) = &new.roles else { return Ok(app.default_roles()) };
-    match asked.iter().position(|role| app.role(role).is_none()) {
-        None => Ok(asked.iter().map(Name::to_string).collect()),
-        Some(at) => {
-            let known: Vec<_> = app.roles.iter().map(|role| role.name.as_str()).collect();
-            let accepted = format!("a role of this app: {}", known.join(", "));
-            Err(Fault::invalid(format!("/connection/roles/{at}"), "unknown_role", accepted))
-        }
-    }
+    known(app, "/connection/roles", asked)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::keys::PreviousKeyView;
 use crate::access::permission::READ;
 use crate::apps::App;
 use crate::crypto::keyring::Keyring;
@@ -107,6 +108,9 @@ pub fn app_specific(connection: &Connection) -> Value {
         "roles": connection.roles,
         "key_hint": connection.key_hint,
         "key_created_at": time(connection.key_created_at),
+        "key_expires_at": time(connection.key_expires_at),
+        "previous_key": connection.previous_key.as_ref().map(PreviousKeyView::from),
+        "allowed_ips": connection.allowed_ips,
         "sync_frequency": connection.sync_frequency.as_str(),
         "sync_settings": {
             "wallet_updates": sync_settings.wallet_updates,

@@ -4,6 +4,7 @@ use super::json::Patch;
 use crate::access::address::Network;
 use crate::access::limits::RATE_MAX;
 use crate::kernel::fault::{Fault, FieldError};
+use crate::kernel::time::{self, Timestamp};
 
 #[derive(Default)]
 pub struct Checks(Vec<FieldError>);
@@ -65,6 +66,29 @@ impl Checks {
         }
     }
 
+    /// A moment (RFC 3339) at which something is to end.
+    pub fn time_to_come(
+        &mut self,
+        pointer: &str,
+        text: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let at = time::parse_rfc3339(text?).filter(|at| *at > now);
+        if at.is_none() {
+            self.add(pointer, "not_accepted", "an RFC 3339 time to come");
+        }
+        at
+    }
+
+    /// Until when a replaced key still counts.
+    pub fn overlap(&mut self, pointer: &str, seconds: Option<i64>, now: Timestamp) -> Timestamp {
+        let seconds = seconds.unwrap_or(OVERLAP_SECONDS);
+        if !(0..=OVERLAP_SECONDS_MAX).contains(&seconds) {
+            self.add(pointer, "not_accepted", format!("0 to {OVERLAP_SECONDS_MAX} seconds"));
+        }
+        time::plus(now, seconds.saturating_mul(time::SECOND_MS))
+    }
+
     /// Requests in a window.
     pub fn rate(&mut self, pointer: &str, rate: i64) -> i64 {
         if !(1..=RATE_MAX).contains(&rate) {
@@ -85,3 +109,6 @@ impl Checks {
 }
 
 const NETWORKS_MAX: usize = 100;
+/// Long enough to hand a new key to every machine, short enough to be over on the same day.
+const OVERLAP_SECONDS: i64 = 3600;
+const OVERLAP_SECONDS_MAX: i64 = 7 * 24 * 3600;

@@ -45,6 +45,9 @@ pub struct Connection {
     /// The last time that the key was shown again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_revealed_at: Option<Timestamp>,
+    /// The app's `connection_key_epoch` when the key was made: keys of an earlier one are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_epoch: Option<i64>,
     /// The key before this one, while it still counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_key: Option<PreviousKey>,
@@ -150,17 +153,21 @@ impl Record for Connection {
 }
 
 impl Connection {
+    pub const COLLECTION: &'static str = Self::KIND.collection;
+
     pub fn by_id(id: ConnectionId) -> Key<Self> {
         Key::id(id.0)
     }
 
-    /// The key in use from now on; the one before is no longer recognised.
-    pub fn set_key(&mut self, key: StoredKey, now: Timestamp) {
+    /// The key in use from now on; the one before is no longer recognised. `epoch` is the app's
+    /// `connection_key_epoch`.
+    pub fn set_key(&mut self, key: StoredKey, now: Timestamp, epoch: Option<i64>) {
         self.api_key = Some(key.sealed);
         self.key_id = Some(key.id);
         self.key_mac = Some(key.mac);
         self.key_hint = Some(key.hint);
         self.key_created_at = Some(now);
+        self.key_epoch = epoch;
         self.key_last_used_at = None;
         self.key_expires_at = None;
         self.key_revealed_at = None;
@@ -173,6 +180,7 @@ impl Connection {
         self.key_mac = None;
         self.key_hint = None;
         self.key_created_at = None;
+        self.key_epoch = None;
         self.key_last_used_at = None;
         self.key_expires_at = None;
         self.key_revealed_at = None;
