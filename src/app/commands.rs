@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::bench;
 use super::build::{self, Purser, StopBy, job};
+use super::keys::{self, Keys};
 use super::seed;
 use crate::apps::{self, NewOperator, OperatorRole};
 use crate::config::{self, Config};
@@ -43,6 +44,9 @@ enum Command {
     /// Admins and auditors of Purser.
     #[command(subcommand)]
     Operators(Operators),
+    /// The master keys that everything secret is sealed under.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Measure on this machine.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -100,6 +104,7 @@ fn execute(line: CommandLine) -> Result<(), String> {
         Command::Operators(command) => {
             with_database(&runtime, &purser, operators(&purser, command))
         }
+        Command::Keys(command) => with_database(&runtime, &purser, keys::run(&purser, command)),
         Command::Bench(bench) => runtime.block_on(bench::run(&purser, bench)),
     };
     runtime.block_on(purser.store.drain());

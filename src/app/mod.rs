@@ -8,6 +8,7 @@ pub mod bench;
 pub mod build;
 mod commands;
 mod health;
+mod keys;
 pub mod papers;
 mod routes;
 pub mod seed;

@@ -83,6 +83,27 @@ impl Keyring {
         open_with(key.bytes.expose(), context.associated_data(id).as_bytes(), &bytes)
     }
 
+    /// The same secret under the newest master key, in the same place.
+    pub fn rewrap(
+        &self,
+        chance: &Chance,
+        context: &Context,
+        sealed: &str,
+    ) -> Result<String, Unopenable> {
+        let plain = Secret::new(self.open(context, sealed)?);
+        Ok(self.seal(chance, context, plain.expose()))
+    }
+
+    /// The id of the master key that a sealed value names.
+    pub fn sealed_under(sealed: &str) -> Option<&str> {
+        let (id, _) = sealed.strip_prefix(SEALED_TAG)?.strip_prefix('.')?.split_once('.')?;
+        Some(id)
+    }
+
+    pub fn has_master(&self, id: &str) -> bool {
+        self.masters.find(id).is_some()
+    }
+
     /// `<pepper_id>.<base64url of HMAC-SHA-256>`, under the newest pepper.
     pub fn mac(&self, purpose: &str, parts: &[&[u8]]) -> String {
         let pepper = self.peppers.newest();
@@ -205,6 +226,25 @@ mod tests {
         assert_eq!(after.newest_master_id(), "k2");
         let without_old = keyring(&[("k2", 2)], &[("p1", 9)]);
         assert_eq!(without_old.open(&PLACE, &sealed), Err(Unopenable));
+    }
+
+    #[test]
+    fn what_is_rewrapped_opens_without_the_old_key_in_its_own_place_only() {
+        let chance = Chance::from_seed(1);
+        let sealed = keyring(&[("k1", 1)], &[("p1", 9)]).seal(&chance, &PLACE, b"secret");
+        let both = keyring(&[("k2", 2), ("k1", 1)], &[("p1", 9)]);
+
+        let rewrapped = both.rewrap(&chance, &PLACE, &sealed).expect("opens");
+
+        assert_eq!(Keyring::sealed_under(&sealed), Some("k1"));
+        assert_eq!(Keyring::sealed_under(&rewrapped), Some("k2"));
+        let without_old = keyring(&[("k2", 2)], &[("p1", 9)]);
+        assert_eq!(without_old.open(&PLACE, &rewrapped), Ok(b"secret".to_vec()));
+        let elsewhere = Context { id: "0b", ..PLACE };
+        assert_eq!(both.rewrap(&chance, &elsewhere, &sealed), Err(Unopenable));
+        for text in ["", "v1", "v1.k1", "v10.k1.AAAA", "s1.k1.AAAA"] {
+            assert_eq!(Keyring::sealed_under(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -84,7 +84,13 @@ impl Store {
             let session = client.start_session().await;
             sessions.push(session.map_err(|error| trouble::describe(&error))?);
         }
-        let node = Node::new(&database, &parts.node, &sessions, parts.clock);
+        let node = Node::new(
+            &database,
+            &parts.node,
+            &sessions,
+            parts.keyring.newest_master_id(),
+            parts.clock,
+        );
         let bounds = Bounds { operations: config.batch_operations, bytes: config.batch_bytes };
         let inner = Arc::new(Inner {
             database,
@@ -194,6 +200,12 @@ impl Store {
     pub async fn beat(&self) -> Result<(), Fault> {
         let node = self.0.node.clone();
         self.spawn(async move { node.beat().await }).await?
+    }
+
+    /// Other processes that are alive and seal under another master key, with that key.
+    pub async fn nodes_sealing_otherwise(&self) -> Result<Vec<(String, Option<String>)>, Fault> {
+        let node = self.0.node.clone();
+        self.spawn(async move { node.sealing_otherwise().await }).await?
     }
 
     /// Takes nothing new, finishes what was accepted, and signs off.

@@ -1,7 +1,7 @@
 //! Whether the keyring is the one that this database was written with. A wrong key under a known id
 //! would seal new data so that nobody can open it later, and recognise no API key at all.
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 
 use super::client::Store;
 use super::node::META;
@@ -9,18 +9,21 @@ use super::trouble;
 
 const ID: &str = "keyring";
 const KEYS: &str = "keys";
+const MASTER_KEYS: &str = "master_keys:";
 
 impl Store {
-    /// Refuses a key that differs from what was noted under its id, and the absence of one that was
-    /// in use; notes those that are new.
+    /// Refuses a key that differs from what was noted under its id, and the absence of one that is
+    /// in use; notes those that come into use: the peppers, and the master key that seals. An older
+    /// master key whose note is gone has nothing left to open, and is not noted again.
     pub async fn check_keyring(&self) -> Result<(), String> {
         let meta = self.inner().database.collection::<Document>(META);
         let present = self.keyring().fingerprints();
+        let sealing = format!("{MASTER_KEYS}{}", self.keyring().newest_master_id());
         let checked = async move {
             let noted = meta.find_one(doc! { "_id": ID }).await;
             let noted = noted.map_err(|error| trouble::describe(&error))?.unwrap_or_default();
             let noted = noted.get_document(KEYS).cloned().unwrap_or_default();
-            let unknown = compare(&noted, &present)?;
+            let unknown = compare(&noted, &present, &sealing)?;
             if unknown.is_empty() {
                 return Ok(());
             }
@@ -34,10 +37,42 @@ impl Store {
         };
         self.spawn(checked).await.map_err(|fault| fault.to_string())?
     }
+
+    /// Drops the notes of all master keys but the newest, for when nothing is sealed under them any
+    /// more: from then on a start does not ask for them. Their ids.
+    pub async fn forget_older_master_keys(&self) -> Result<Vec<String>, String> {
+        let meta = self.inner().database.collection::<Document>(META);
+        let sealing = format!("{MASTER_KEYS}{}", self.keyring().newest_master_id());
+        let forgotten = async move {
+            let noted = meta.find_one(doc! { "_id": ID }).await;
+            let noted = noted.map_err(|error| trouble::describe(&error))?.unwrap_or_default();
+            let noted = noted.get_document(KEYS).cloned().unwrap_or_default();
+            let older = |name: &&String| name.starts_with(MASTER_KEYS) && **name != sealing;
+            let older: Vec<String> = noted.keys().filter(older).cloned().collect();
+            if older.is_empty() {
+                return Ok(older);
+            }
+            let unset = older.iter().map(|name| (format!("{KEYS}.{name}"), Bson::from("")));
+            let dropping = doc! { "$unset": unset.collect::<Document>() };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "which keys are in use is nobody's record"
+            )]
+            let dropped = meta.update_one(doc! { "_id": ID }, dropping).await;
+            dropped.map_err(|error| trouble::describe(&error))?;
+            let id = |name: String| name.trim_start_matches(MASTER_KEYS).to_owned();
+            Ok(older.into_iter().map(id).collect())
+        };
+        self.spawn(forgotten).await.map_err(|fault| fault.to_string())?
+    }
 }
 
-/// What is not noted yet, by its path.
-fn compare(noted: &Document, present: &[(String, String)]) -> Result<Document, String> {
+/// What is in use and not noted yet, by its path. `sealing` names the master key that seals.
+fn compare(
+    noted: &Document,
+    present: &[(String, String)],
+    sealing: &str,
+) -> Result<Document, String> {
     for (name, fingerprint) in noted {
         let (list, id) = name.split_once(':').unwrap_or((name, ""));
         let current = present.iter().find(|(present, _)| present == name);
@@ -57,7 +92,9 @@ fn compare(noted: &Document, present: &[(String, String)]) -> Result<Document, S
             }
         }
     }
-    let unknown = present.iter().filter(|(name, _)| !noted.contains_key(name));
+    let in_use = |name: &str| name == sealing || !name.starts_with(MASTER_KEYS);
+    let unknown =
+        present.iter().filter(|(name, _)| in_use(name) && !noted.contains_key(name.as_str()));
     Ok(unknown.map(|(name, value)| (format!("{KEYS}.{name}"), value.into())).collect())
 }
 
@@ -72,16 +109,28 @@ mod tests {
     #[test]
     fn a_key_that_is_new_is_noted_and_one_that_is_known_is_not_noted_again() {
         let present = [key("master_keys:m2", "b"), key("master_keys:m1", "a")];
-        let unknown = compare(&doc! { "master_keys:m1": "a" }, &present);
+        let unknown = compare(&doc! { "master_keys:m1": "a" }, &present, "master_keys:m2");
         assert_eq!(unknown, Ok(doc! { "keys.master_keys:m2": "b" }));
+    }
+
+    #[test]
+    fn an_older_master_key_that_was_forgotten_is_neither_asked_for_nor_noted_again() {
+        let noted = doc! { "master_keys:m2": "b" };
+        let both = [key("master_keys:m2", "b"), key("master_keys:m1", "a")];
+        assert_eq!(compare(&noted, &both, "master_keys:m2"), Ok(doc! {}));
+        assert_eq!(compare(&noted, &both[..1], "master_keys:m2"), Ok(doc! {}));
+        let back = compare(&noted, &both, "master_keys:m1");
+        assert_eq!(back, Ok(doc! { "keys.master_keys:m1": "a" }));
     }
 
     #[test]
     fn another_key_under_a_known_id_and_a_missing_key_are_refused_by_name() {
         let noted = doc! { "peppers:p1": "a" };
-        let other = compare(&noted, &[key("peppers:p1", "b")]).expect_err("another key");
+        let other =
+            compare(&noted, &[key("peppers:p1", "b")], "master_keys:m1").expect_err("another key");
         assert!(other.contains("crypto.peppers: `p1` is not the key"), "{other}");
-        let missing = compare(&noted, &[key("peppers:p2", "b")]).expect_err("missing");
+        let missing =
+            compare(&noted, &[key("peppers:p2", "b")], "master_keys:m1").expect_err("missing");
         assert!(missing.contains("crypto.peppers: `p1` is missing"), "{missing}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bson::{Bson, Document, doc};
+use futures_util::TryStreamExt;
 use mongodb::{ClientSession, Database};
 
 use super::trouble;
@@ -21,17 +22,25 @@ pub(super) struct Node {
     database: Database,
     id: Arc<str>,
     sessions: Arc<[Document]>,
+    /// The id of the master key that this process seals with.
+    sealing_with: Arc<str>,
     clock: Clock,
     alive: Arc<AtomicI64>,
 }
 
 impl Node {
-    pub fn new(database: &Database, name: &str, sessions: &[ClientSession], clock: Clock) -> Self {
-        let sessions = sessions.iter().map(|session| session.id().clone()).collect();
+    pub fn new(
+        database: &Database,
+        name: &str,
+        sessions: &[ClientSession],
+        sealing_with: &str,
+        clock: Clock,
+    ) -> Self {
         Self {
             database: database.clone(),
             id: format!("node:{name}").into(),
-            sessions,
+            sessions: sessions.iter().map(|session| session.id().clone()).collect(),
+            sealing_with: sealing_with.into(),
             clock,
             alive: Arc::new(AtomicI64::new(1)),
         }
@@ -53,7 +62,7 @@ impl Node {
         self.write(Document::new()).await?;
         let meta = self.database.collection::<Document>(META);
         let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
-        let alive = doc! { "_id": { "$gte": "node:", "$lt": "node;" }, "beat_at": { "$gte": silent_since } };
+        let alive = doc! { "_id": every_node(), "beat_at": { "$gte": silent_since } };
         let alive = meta.count_documents(alive).await.map_err(|error| trouble::fault(&error))?;
         self.alive.store(i64::try_from(alive).unwrap_or(1).max(1), Ordering::Relaxed);
         Ok(())
@@ -77,7 +86,7 @@ impl Node {
         let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
         let dead = doc! { "$or": [
             { "_id": &*self.id },
-            { "_id": { "$gte": "node:", "$lt": "node;" }, "beat_at": { "$lt": silent_since } },
+            { "_id": every_node(), "beat_at": { "$lt": silent_since } },
         ] };
         let meta = self.database.collection::<Document>(META);
         let mut nodes = meta.find(dead).await.map_err(|error| trouble::fault(&error))?;
@@ -93,9 +102,27 @@ impl Node {
         Ok(sessions)
     }
 
+    /// Processes that are alive and seal under another master key than this one, with that key.
+    pub async fn sealing_otherwise(&self) -> Result<Vec<(String, Option<String>)>, Fault> {
+        let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
+        let otherwise = doc! {
+            "_id": every_node(), "beat_at": { "$gte": silent_since },
+            "sealing_with": { "$ne": &*self.sealing_with },
+        };
+        let meta = self.database.collection::<Document>(META);
+        let found = async { meta.find(otherwise).await?.try_collect::<Vec<Document>>().await };
+        let found = found.await.map_err(|error| trouble::fault(&error))?;
+        let told = |node: Document| {
+            let name = node.get_str("_id").unwrap_or_default().trim_start_matches("node:");
+            (name.to_owned(), node.get_str("sealing_with").ok().map(str::to_owned))
+        };
+        Ok(found.into_iter().map(told).collect())
+    }
+
     async fn write(&self, mut update: Document) -> Result<(), Fault> {
         let mut set = update.get_document("$set").cloned().unwrap_or_default();
         set.insert("beat_at", self.clock.now());
+        set.insert("sealing_with", &*self.sealing_with);
         update.insert("$set", set);
         let meta = self.database.collection::<Document>(META);
         #[expect(clippy::disallowed_methods, reason = "a node's own line is no record of anybody")]
@@ -105,4 +132,8 @@ impl Node {
             .map_err(|error| trouble::fault(&error))?;
         Ok(())
     }
+}
+
+fn every_node() -> Document {
+    doc! { "$gte": "node:", "$lt": "node;" }
 }
