@@ -2,7 +2,11 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::Mongod;
+use bson::{Document, doc};
+use purser::kernel::time::parse_rfc3339;
+use serde_json::{Value, json};
+
+use crate::harness::{Mongod, Principal, Purser, person};
 
 const KEY: &str = "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -108,4 +112,217 @@ fn a_master_key_or_pepper_other_than_the_databases_own_stops_the_start() {
     assert!(with(&newer, KEY).1);
     let (_, listed, said) = with(KEY, KEY);
     assert!(!listed && said.contains("crypto.master_keys: `m2` is missing"), "{said}");
+}
+
+const NEW_MASTER: &str = "m2:MTIzNDU2Nzg5MGFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A database in which each place holds something that is sealed under `m1`, and its person.
+struct Sealed {
+    purser: Purser,
+    shop: Principal,
+    id: String,
+    connection: Principal,
+    rotated: Value,
+}
+
+fn sealed() -> Sealed {
+    let mut purser = Purser::start();
+    let shop = purser.app_with("shop", json!({ "reveal_keys": true }));
+    let (id, _) = shop.register("ada@example.com");
+    let mut bob = person("bob@example.com");
+    bob["profile"]["phone"] = "+12345678901".into();
+    bob["verified"] = json!(["email", "phone"]);
+    shop.register_with(bob);
+    let mut both = person("ada@example.com");
+    both["profile"]["phone"] = "+12345678901".into();
+    both["verified"] = json!(["email", "phone"]);
+    shop.post("/v1/users", both).expect(202);
+    let rotated = rotate(&shop, &id, "rotation").expect(201);
+    let connection = shop.with_other_key(rotated["connection_key"].as_str().expect("a key"));
+    purser.stop();
+    Sealed { purser, shop, id, connection, rotated }
+}
+
+fn rotate(shop: &Principal, id: &str, repeatable: &str) -> crate::harness::Reply {
+    let shop = shop.with("Idempotency-Key", repeatable);
+    shop.post(&format!("/v1/users/{id}/connection/key"), json!({}))
+}
+
+fn both_keys() -> String {
+    format!("{NEW_MASTER} {KEY}")
+}
+
+fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, String, String) {
+    let peppers = purser.inner.config.crypto.peppers.expose();
+    let environment = [
+        ("PURSER__STORE__URI", purser.uri.as_str()),
+        ("PURSER__STORE__DATABASE", purser.database.as_str()),
+        ("PURSER__CRYPTO__MASTER_KEYS", masters),
+        ("PURSER__CRYPTO__PEPPERS", peppers),
+        ("PURSER__LOG__LEVEL", "error"),
+    ];
+    let output = self::purser(arguments, &environment);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// Places of the table with what is sealed there under older keys.
+fn older(table: &str) -> Vec<(&str, &str)> {
+    let rows = table.lines().skip(1).take_while(|line| line.contains('.'));
+    rows.map(|row| {
+        let mut columns = row.splitn(2, char::is_whitespace);
+        let (place, rest) = (columns.next().expect("a place"), columns.next().expect("counts"));
+        (place, rest.trim().split_once("  ").expect("two counts").1)
+    })
+    .collect()
+}
+
+const PLACES: [&str; 5] = [
+    "apps.keys.sealed",
+    "idempotency.answer",
+    "registrations.sealed",
+    "user_apps.api_key",
+    "user_keys.wrapped",
+];
+
+#[test]
+fn what_is_sealed_is_put_under_the_newest_master_key_and_the_old_one_can_go() {
+    let Sealed { purser, shop, id, connection, rotated } = sealed();
+    let trail = purser.db_entries(doc! {}).len();
+
+    let (_, plan, _) = command(&purser, &both_keys(), &["keys", "rotate", "--plan"]);
+    let rows = older(&plan);
+    assert_eq!(rows.iter().map(|(place, _)| *place).collect::<Vec<_>>(), PLACES, "{plan}");
+    assert!(rows.iter().all(|(_, older)| older.starts_with("m1: ")), "{plan}");
+    let (done, said, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+
+    assert!(done, "{why}");
+    assert_eq!(older(&said), PLACES.map(|place| (place, "0")), "{said}");
+    assert!(said.contains("`m1` can be removed from crypto.master_keys"), "{said}");
+    assert_eq!(purser.db_entries(doc! {}).len(), trail, "no record has changed");
+    // A start with both keys does not bring the old one back.
+    assert!(command(&purser, &both_keys(), &["operators", "list"]).0);
+    let (again, said, _) = command(&purser, &both_keys(), &["keys", "rotate"]);
+    assert!(again && said.contains("nothing is left") && !said.contains("can be removed"));
+    let (listed, _, why) = command(&purser, NEW_MASTER, &["operators", "list"]);
+    assert!(listed, "{why}");
+
+    let settings = [("PURSER__CRYPTO__MASTER_KEYS", NEW_MASTER)];
+    let after = Purser::start_on(&purser.uri, &purser.database, &settings);
+    let shop = after.with_key(shop.key());
+    let again = rotate(&shop, &id, "rotation");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201), rotated);
+    let shown = shop.send("POST", &format!("/v1/users/{id}/connection/key/reveal"), None);
+    assert_eq!(shown.expect(200)["connection_key"], connection.key());
+    let change = json!({ "profile": { "first_name": "Augusta" } });
+    after.with_key(connection.key()).patch("/v1/users/me", change).expect(200);
+    let entries = after.auditor().get("/v1/audit/logs?action=profile_updated").expect(200);
+    let names = &entries["items"][0]["changes"]["profile.first_name"];
+    assert_eq!(names, &json!({ "old": "Ada", "new": "Augusta" }));
+}
+
+#[test]
+fn a_value_that_does_not_open_is_named_and_the_rest_is_done_and_the_next_run_ends_it() {
+    let Sealed { purser, id, .. } = sealed();
+    let user = bson::oid::ObjectId::parse_str(&id).expect("an id");
+    let stored = purser.db_find("user_keys", doc! { "_id": user }).remove(0);
+    let good = stored.get_str("wrapped").expect("sealed").to_owned();
+    let other = purser.db_find("user_keys", doc! { "_id": { "$ne": user } }).remove(0);
+    let moved = other.get_str("wrapped").expect("sealed").to_owned();
+    let set = |wrapped: &str| {
+        let change = doc! { "$set": { "wrapped": wrapped } };
+        purser.db_update("user_keys", doc! { "_id": user }, change);
+    };
+
+    set(&good.replace("v1.m1.", "v1.m0."));
+    let (done, _, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+    assert!(!done);
+    assert!(why.contains("1 values do not open; everything else is rewrapped"), "{why}");
+    let named =
+        format!("user_keys.wrapped of ObjectId(\"{id}\"): sealed under `m0`, which is not in");
+    assert!(why.contains(&named), "{why}");
+    set(&moved);
+    let (done, _, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+    assert!(!done && why.contains("it was damaged, or moved"), "{why}");
+    let (_, plan, _) = command(&purser, &both_keys(), &["keys", "rotate", "--dry-run"]);
+    let left = |place| if place == "user_keys.wrapped" { "m1: 1" } else { "0" };
+    assert_eq!(older(&plan), PLACES.map(|place| (place, left(place))), "{plan}");
+    let (started, _, why) = command(&purser, NEW_MASTER, &["operators", "list"]);
+    assert!(!started && why.contains("`m1` is missing"), "the old key is still asked for: {why}");
+    set(&good);
+    let (done, said, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+
+    assert!(done, "{why}");
+    assert_eq!(older(&said), PLACES.map(|place| (place, "0")), "{said}");
+}
+
+#[test]
+fn what_is_written_while_keys_are_rewrapped_is_neither_lost_nor_left_behind() {
+    let Sealed { purser, shop, id, .. } = sealed();
+    let masters = both_keys();
+    let settings = [("PURSER__CRYPTO__MASTER_KEYS", masters.as_str())];
+    let during = Purser::start_on(&purser.uri, &purser.database, &settings);
+    let (shop, admin) = (during.with_key(shop.key()), during.admin());
+
+    let (newest, outcome) = std::thread::scope(|scope| {
+        let rotating = scope.spawn(|| command(&purser, &masters, &["keys", "rotate"]));
+        let mut newest = None;
+        for number in 0.. {
+            newest = Some(rotate(&shop, &id, &format!("during-{number}")).expect(201));
+            shop.register(&format!("new{number}@example.com"));
+            admin
+                .post(
+                    "/v1/admin/apps/shop/keys",
+                    json!({
+                        "expires_at": "2026-01-02T00:00:00Z",
+                    }),
+                )
+                .status;
+            if rotating.is_finished() {
+                break;
+            }
+        }
+        (newest.expect("one at least"), rotating.join().expect("ends"))
+    });
+
+    let (done, said, why) = outcome;
+    assert!(done, "{why}");
+    assert_eq!(older(&said), PLACES.map(|place| (place, "0")), "{said}");
+    let (_, plan, _) = command(&purser, NEW_MASTER, &["keys", "rotate", "--plan"]);
+    assert_eq!(older(&plan), PLACES.map(|place| (place, "0")), "{plan}");
+    let shown = shop.send("POST", &format!("/v1/users/{id}/connection/key/reveal"), None);
+    assert_eq!(shown.expect(200)["connection_key"], newest["connection_key"]);
+}
+
+#[test]
+fn while_a_running_process_seals_under_another_key_the_old_one_is_not_given_up() {
+    let Sealed { purser, .. } = sealed();
+    let line = |sealing_with: Document| {
+        let mut node = doc! {
+            "_id": "node:other:8080", "beat_at": parse_rfc3339("2100-01-01T00:00:00Z"),
+        };
+        node.extend(sealing_with);
+        purser.db_command(doc! { "update": "meta", "updates": [
+            { "q": { "_id": "node:other:8080" }, "u": node, "upsert": true },
+        ] });
+    };
+
+    line(doc! { "sealing_with": "m1" });
+    let (done, _, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+    assert!(!done && why.contains("other:8080 seals under `m1`"), "{why}");
+    assert!(why.contains("Restart them with `m2` in front of crypto.master_keys"), "{why}");
+    line(doc! {});
+    let (done, _, why) = command(&purser, &both_keys(), &["keys", "rotate"]);
+    assert!(!done && why.contains("other:8080 does not say what it seals under"), "{why}");
+    line(doc! { "sealing_with": "m2" });
+
+    assert!(command(&purser, &both_keys(), &["keys", "rotate"]).0);
+}
+
+#[test]
+fn a_process_says_which_master_key_it_seals_with() {
+    let purser = Purser::start();
+    let nodes = purser.db_find("meta", doc! { "sessions": { "$exists": true } });
+    assert_eq!(nodes[0].get_str("sealing_with").ok(), Some("m1"));
 }

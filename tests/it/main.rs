@@ -15,6 +15,8 @@ mod nets;
 mod papers;
 mod patch;
 mod registration;
+mod roles;
+mod rotation;
 mod seed;
 mod shapes;
 mod trail;

@@ -20,6 +20,9 @@ use crate::papers;
 /// Operations that need no key: the load balancer's and the document itself. May only shrink.
 const OPEN: &[&str] = &["healthz", "openapi", "readyz"];
 
+/// Operations on one person that are for the app key alone.
+const BY_APP: &[&str] = &["rotate_connection_key", "reveal_connection_key", "assign_roles"];
+
 /// An operation of the document, with a request that succeeds for the right caller.
 struct Operation {
     id: String,
@@ -65,7 +68,11 @@ struct Props {
 
 impl<'a> Stage<'a> {
     fn new(purser: &'a Purser) -> Self {
-        let (shop, admin, auditor) = (purser.app("shop"), purser.admin(), purser.auditor());
+        let shop = purser.app_with(
+            "shop",
+            json!({ "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }] }),
+        );
+        let (admin, auditor) = (purser.admin(), purser.auditor());
         Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0) }
     }
 
@@ -103,7 +110,8 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{user}", &props.user)
         .replace("{app}", &props.app)
         .replace("{key}", &props.key)
-        .replace("{entry}", &props.entry);
+        .replace("{entry}", &props.entry)
+        + if operation.id == "check_access" { "?permission=help" } else { "" };
     let body = body(&operation.id, props.number);
     let who = who.with("If-Match", "*");
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -119,7 +127,8 @@ fn body(operation: &str, number: u32) -> Option<Value> {
             "permissions": ["read"],
         }),
         "change_app" => json!({ "name": "Another name" }),
-        "issue_app_key" => json!({}),
+        "issue_app_key" | "rotate_connection_key" => json!({}),
+        "assign_roles" => json!({ "roles": ["helper"] }),
         _ => return None,
     })
 }
@@ -164,7 +173,7 @@ fn every_operation_refuses_every_bad_credential() {
 fn wrong_kinds(stage: &Stage<'_>, operation: &Operation, props: &Props) -> Vec<Principal> {
     let (app, connection) = (stage.shop.clone(), props.connection.clone());
     match operation.audience.as_str() {
-        "apps" if operation.path == "/v1/users" => {
+        "apps" if operation.path == "/v1/users" || BY_APP.contains(&operation.id.as_str()) => {
             vec![connection, stage.admin.clone(), stage.auditor.clone()]
         }
         "apps" => vec![stage.admin.clone(), stage.auditor.clone()],
