@@ -166,6 +166,12 @@ fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, String,
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
+/// A Purser that has the new key alone replays the whole trail when it ends.
+fn opens_under_the_new_key(purser: &Purser) {
+    let settings = [("PURSER__CRYPTO__MASTER_KEYS", NEW_MASTER)];
+    drop(Purser::start_on(&purser.uri, &purser.database, &settings));
+}
+
 /// Places of the table with what is sealed there under older keys.
 fn older(table: &str) -> Vec<(&str, &str)> {
     let rows = table.lines().skip(1).take_while(|line| line.contains('.'));
@@ -255,6 +261,7 @@ fn a_value_that_does_not_open_is_named_and_the_rest_is_done_and_the_next_run_end
 
     assert!(done, "{why}");
     assert_eq!(older(&said), PLACES.map(|place| (place, "0")), "{said}");
+    opens_under_the_new_key(&purser);
 }
 
 #[test]
@@ -318,6 +325,7 @@ fn while_a_running_process_seals_under_another_key_the_old_one_is_not_given_up()
     line(doc! { "sealing_with": "m2" });
 
     assert!(command(&purser, &both_keys(), &["keys", "rotate"]).0);
+    opens_under_the_new_key(&purser);
 }
 
 #[test]

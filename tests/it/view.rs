@@ -417,7 +417,7 @@ fn check_keys(value: &Value) {
         Value::Object(fields) => {
             for (name, inner) in fields {
                 let secret = name.starts_with("password")
-                    || ["api_key", "key_mac", "mac", "sealed", "key_id", "previous_key"]
+                    || ["api_key", "key_mac", "mac", "sealed", "key_id", "key_epoch"]
                         .contains(&name.as_str());
                 assert!(!secret, "an answer holds `{name}`");
                 check_keys(inner);

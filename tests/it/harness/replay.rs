@@ -11,6 +11,7 @@ use purser::audit::entry::Entry;
 use purser::audit::seal::{self, Sensitivity};
 use purser::connections::Registration;
 use purser::crypto::envelope::{Context, DataKey};
+use purser::crypto::keyring::Keyring;
 use purser::kernel::ids::UserId;
 use purser::modules::Registered;
 use purser::store::{Kind, Record, Root, UserKey};
@@ -67,6 +68,32 @@ pub fn check(purser: &Purser) {
     }
     let silent: Vec<_> = stored.keys().collect();
     assert!(silent.is_empty(), "records without entries: {silent:?}");
+    nothing_is_sealed_out_of_sight(purser);
+}
+
+/// `purser keys rotate` must find whatever is stored sealed: a value that it does not know would be
+/// lost with the old key.
+fn nothing_is_sealed_out_of_sight(purser: &Purser) {
+    let known = purser.block_on(purser.inner.store.sealed()).expect("counted");
+    let known = known.values().map(|tally| tally.newest + tally.older.values().sum::<u64>());
+    let names = purser.db(|database| async move { database.list_collection_names().await });
+    let mut found = 0;
+    for name in names.expect("collections") {
+        found +=
+            purser.db_find(&name, doc! {}).into_iter().map(|it| sealed_in(&it.into())).sum::<u64>();
+    }
+    assert_eq!(known.sum::<u64>(), found, "store/rewrap.rs does not know all that is sealed");
+}
+
+fn sealed_in(value: &Bson) -> u64 {
+    match value {
+        Bson::String(text) => {
+            u64::from(Keyring::sealed_under(text).is_some_and(|key| key == "m1" || key == "m2"))
+        }
+        Bson::Document(fields) => fields.values().map(sealed_in).sum(),
+        Bson::Array(elements) => elements.iter().map(sealed_in).sum(),
+        _ => 0,
+    }
 }
 
 fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<purser::audit::change::Change> {
