@@ -47,6 +47,13 @@ fn an_app_is_registered_with_all_its_settings_and_a_first_key() {
         ("created_at", json!(START)),
         ("updated_at", json!(START)),
         ("revision", json!(1)),
+        ("allowed_ips", json!([])),
+        ("reveal_keys", json!(false)),
+        ("connection_keys_revoked_at", Value::Null),
+        (
+            "total_rate_limits",
+            json!({ "requests_per_minute": 60_000, "requests_per_hour": 1_000_000 }),
+        ),
     ] {
         expected[name] = value;
     }

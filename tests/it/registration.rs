@@ -100,6 +100,7 @@ fn a_new_person_is_answered_with_an_id_a_key_and_the_whole_view() {
             },
             "connection_status": "active", "permissions": ["read", "write", "wallet_access"],
             "roles": ["editor"], "key_hint": format!("{}…", &key[..12]), "key_created_at": START,
+            "key_expires_at": null, "previous_key": null, "allowed_ips": [],
             "sync_frequency": "batch",
             "sync_settings": {
                 "wallet_updates": true, "profile_updates": true, "transaction_history": false,
