@@ -86,7 +86,7 @@ impl Resolve for OnUser {
         let app = tie.app.id;
         let scope = match &tie.key {
             Presented::OfApp(_) => format!("app:{app}"),
-            Presented::OfConnection(_) => format!("connection:{connection}"),
+            Presented::OfConnection(..) => format!("connection:{connection}"),
         };
         let standing =
             Standing::OnUser { app: app.clone(), key: tie.key, connection, user: id, needs };
@@ -176,14 +176,21 @@ impl Gate {
         let (tie, now) = (connection.raw(), head.context.now);
         self.proves(key, rule::connection_key(tie, key.id(), now))?;
         let id = ConnectionId(object_id(tie, "_id")?);
-        self.last_used().note(Used::ConnectionKey(id), now);
+        // Of the key before it, it is not told when it was used.
+        if tie.text("key_id") == Some(key.id()) {
+            self.last_used().note(Used::ConnectionKey(id), now);
+        }
         rule::address(tie, head.peer)?;
         let app = RecordId::Text(tie.text("app_id").unwrap_or_default().into());
         let app = self.store().snapshot(&pass(&head.context), "apps", app).await?;
         let record = app.ok_or_else(rule::unauthenticated)?;
+        if !rule::connection_key_in_force(record.raw(), connection.raw()) {
+            return Err(rule::unauthenticated());
+        }
         rule::app(Some(record.raw()))?;
+        let epoch = rule::connection_key_epoch(record.raw());
         let app = KnownApp { id: name_of(record.raw())?, record };
-        Ok(Tie { app, connection, key: Presented::OfConnection(key.id().to_owned()) })
+        Ok(Tie { app, connection, key: Presented::OfConnection(key.id().to_owned(), epoch) })
     }
 
     async fn operator_of_key(&self, head: &Head, key: &ApiKey) -> Result<(Snapshot, Quota), Fault> {

@@ -116,12 +116,11 @@ pub fn address<F: Fields + ?Sized>(holder: &F, peer: Option<IpAddr>) -> Result<(
 /// Whether the keys of a connection count at all, by the app's epoch: an admin ends every one of
 /// them with a single write, however many people the app has.
 pub fn connection_key_in_force<F: Fields + ?Sized>(app: &F, connection: &F) -> bool {
-    key_epoch(connection) == app.number("connection_key_epoch").unwrap_or(0)
+    connection.number("key_epoch").unwrap_or(0) == connection_key_epoch(app)
 }
 
-/// The epoch that the keys of a connection were made in.
-pub fn key_epoch<F: Fields + ?Sized>(connection: &F) -> i64 {
-    connection.number("key_epoch").unwrap_or(0)
+pub fn connection_key_epoch<F: Fields + ?Sized>(app: &F) -> i64 {
+    app.number("connection_key_epoch").unwrap_or(0)
 }
 
 fn expired<F: Fields + ?Sized>(key: &F, now: Timestamp) -> bool {
@@ -208,8 +207,9 @@ mod tests {
 
     #[test]
     fn a_connection_key_counts_only_in_the_epoch_that_it_was_made_in() {
-        let in_force =
-            |app: Document, connection: Document| connection_key_in_force(&app, &connection);
+        let in_force = |app: bson::Document, connection: bson::Document| {
+            connection_key_in_force(&app, &connection)
+        };
         assert!(in_force(doc! {}, doc! {}));
         assert!(in_force(doc! { "connection_key_epoch": 2_i64 }, doc! { "key_epoch": 2_i64 }));
         assert!(!in_force(doc! { "connection_key_epoch": 1_i64 }, doc! {}));

@@ -24,7 +24,8 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub enum Presented {
     OfApp(String),
-    OfConnection(String),
+    /// With the app's epoch of connection keys, in which it counted.
+    OfConnection(String, i64),
 }
 
 impl Standing {
@@ -37,9 +38,9 @@ impl Standing {
             }
             Self::App { app, key_id } => vec![app_in_use(&app, Some(key_id), now)],
             Self::OnUser { app, key, connection, user, needs } => {
-                let (app_key, connection_key) = match key {
-                    Presented::OfApp(id) => (Some(id), None),
-                    Presented::OfConnection(id) => (None, Some(id)),
+                let (app_key, connection_key, epoch) = match key {
+                    Presented::OfApp(id) => (Some(id), None, None),
+                    Presented::OfConnection(id, epoch) => (None, Some(id), Some(epoch)),
                 };
                 // The ceiling is checked with the app; here only what the connection holds.
                 let tie = move |tie: Option<&Document>| {
@@ -47,6 +48,10 @@ impl Standing {
                     tie.map_or(Ok(()), |tie| rule::permission(needs, tie, tie))
                 };
                 let ceiling = move |app: Option<&Document>| {
+                    let current = app.map(rule::connection_key_epoch);
+                    if epoch.is_some() && epoch != current {
+                        return Err(rule::unauthenticated());
+                    }
                     app.map_or(Ok(()), |app| rule::permission(needs, app, app))
                 };
                 vec![
