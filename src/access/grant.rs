@@ -126,6 +126,11 @@ impl<A: Action> Granted<A> {
         self.caller.quota.as_ref()
     }
 
+    /// The app that asks, where it is one.
+    pub fn app(&self) -> Option<&AppId> {
+        self.caller.app_id.as_ref()
+    }
+
     /// Binds cursors and Idempotency-Keys to their caller.
     pub fn scope(&self) -> &str {
         &self.caller.scope

@@ -18,9 +18,12 @@
 
 pub mod action;
 pub mod address;
+pub mod anonymous;
 pub mod cursor;
 mod fields;
+pub mod figures;
 pub mod gate;
+mod governed;
 pub mod grant;
 pub mod key;
 pub mod last_used;

@@ -5,21 +5,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::routes::routes;
-use super::{telemetry, workers};
+use super::{listen, metrics, telemetry, workers};
+use crate::access::anonymous::Anonymous;
+use crate::access::figures::Figures as Decisions;
 use crate::access::gate::Gate;
 use crate::access::principal::Context;
 use crate::config::Config;
+use crate::config::metrics::Listener;
 use crate::connections::{Desk, Shown};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::{Hasher, Params};
 use crate::http::boundary::boundary;
 use crate::http::call::Door;
+use crate::http::edge::{self, Edge};
+use crate::http::figures::Figures;
+use crate::http::peer::Proxies;
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::Fault;
 use crate::kernel::text::hex;
@@ -33,6 +39,8 @@ pub struct Purser {
     pub config: Arc<Config>,
     pub store: Store,
     pub gate: Gate,
+    pub anonymous: Anonymous,
+    pub decisions: Decisions,
     pub desk: Desk,
     pub clock: Clock,
     pub chance: Chance,
@@ -73,8 +81,18 @@ impl Purser {
         let gate = Gate::new(store.clone(), Arc::new(keyring), config.audit.ip_address);
         let shown = Shown::new(config.store.copies);
         let desk = Desk { store: store.clone(), hasher, modules: modules::ALL, shown };
-        let runtime = runtime.handle().clone();
-        Ok(Self { config: Arc::new(config), store, gate, desk, clock, chance, runtime })
+        let anonymous = Anonymous::new(config.limits.anonymous_per_minute, clock.clone());
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            gate,
+            anonymous,
+            decisions: Decisions::default(),
+            desk,
+            clock,
+            chance,
+            runtime: runtime.handle().clone(),
+        })
     }
 
     /// Collections, validators, indexes, and the built-in modules; what was done, in words.
@@ -145,6 +163,8 @@ fn node_name(config: &Config) -> String {
 /// A server that is listening.
 pub struct Listening {
     pub address: SocketAddr,
+    /// Where /metrics is, if anywhere.
+    pub metrics: Option<SocketAddr>,
     pub handle: ServerHandle,
 }
 
@@ -162,17 +182,31 @@ pub fn serve(
     stop_by: StopBy,
     ready: impl FnOnce(Listening),
 ) -> Result<(), String> {
-    let config = &purser.config.server;
-    let listener = TcpListener::bind((config.bind, config.port)).map_err(|error| {
-        format!("server.port: cannot listen on {}:{}: {error}", config.bind, config.port)
-    })?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let config = &purser.config;
+    listen::check_descriptors(config);
+    let (api, figures) = (listen::api(&config.server)?, Figures::default());
+    let address = api.local_addr().map_err(|error| error.to_string())?;
+    let aside = match config.metrics.listener {
+        Listener::On => Some(listen::metrics(config.metrics.bind, config.metrics.port)?),
+        Listener::Off => None,
+    };
+    let metrics = aside.as_ref().and_then(|listener| listener.local_addr().ok());
     purser.runtime.block_on(purser.store.take_over()).map_err(|fault| fault.to_string())?;
     let worker = purser.runtime.spawn(workers::run(purser.clone()));
     let served = actix_web::rt::System::new().block_on(async {
-        let server = server(purser, listener, stop_by)?;
-        ready(Listening { address, handle: server.handle() });
-        server.await.map_err(|error| error.to_string())
+        let server = server(purser, api, &figures, stop_by)?;
+        let mut beside = None;
+        if let Some(listener) = aside {
+            let server = metrics::server(metrics::Metrics::of(purser, &figures), listener)?;
+            beside = Some(server.handle());
+            actix_web::rt::spawn(server);
+        }
+        ready(Listening { address, metrics, handle: server.handle() });
+        let served = server.await.map_err(|error| error.to_string());
+        if let Some(beside) = beside {
+            beside.stop(false).await;
+        }
+        served
     });
     worker.abort();
     purser.runtime.block_on(async {
@@ -188,14 +222,19 @@ pub fn serve(
 fn server(
     purser: &Purser,
     listener: TcpListener,
+    figures: &Figures,
     stop_by: StopBy,
 ) -> Result<actix_web::dev::Server, String> {
-    let config = Arc::clone(&purser.config);
+    let config = &purser.config.server;
     let door = Door {
         gate: purser.gate.clone(),
         clock: purser.clock.clone(),
-        request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+        request_timeout: Duration::from_millis(config.request_timeout_ms),
+        proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
+        anonymous: purser.anonymous.clone(),
     };
+    let edge = Data::new(Edge::new(config, figures.clone()));
+    let origins = config.cors_origins.clone();
     let (door, gate) = (Data::new(door), Data::new(purser.gate.clone()));
     let (store, desk) = (Data::new(purser.store.clone()), Data::new(purser.desk.clone()));
     let chance = Data::new(purser.chance.clone());
@@ -206,19 +245,22 @@ fn server(
             .app_data(store.clone())
             .app_data(desk.clone())
             .app_data(chance.clone())
+            .app_data(edge.clone())
+            .wrap(Condition::new(!origins.is_empty(), edge::cors(&origins)))
             .wrap(from_fn(boundary))
             .configure(routes)
     });
-    if config.server.workers > 0 {
-        server = server.workers(config.server.workers);
-    }
     if stop_by == StopBy::Handle {
         server = server.disable_signals();
     }
     let server = server
-        .client_request_timeout(Duration::from_millis(config.server.head_timeout_ms))
-        .keep_alive(Duration::from_secs(config.server.keep_alive_seconds))
-        .shutdown_timeout(config.server.shutdown_seconds)
+        .workers(listen::workers(config))
+        .max_connections(listen::connections_per_worker(config))
+        .on_connect(listen::counted(figures.connections.clone()))
+        .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
+        .client_disconnect_timeout(Duration::from_millis(config.disconnect_timeout_ms))
+        .keep_alive(Duration::from_secs(config.keep_alive_seconds))
+        .shutdown_timeout(config.shutdown_seconds)
         .listen(listener)
         .map_err(|error| error.to_string())?;
     Ok(server.run())

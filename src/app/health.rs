@@ -10,6 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::papers;
 use crate::http::answer::Answer;
+use crate::http::anybody::Anybody;
 use crate::http::problem::Problem;
 use crate::store::Store;
 
@@ -34,7 +35,7 @@ pub async fn healthz() -> Result<Answer, Problem> {
 /// The process can serve: the database answers.
 #[utoipa::path(get, path = "/readyz", tag = "anybody", security(()),
     responses((status = 200, body = Status)))]
-pub async fn readyz(store: Data<Store>) -> Result<Answer, Problem> {
+pub async fn readyz(_: Anybody, store: Data<Store>) -> Result<Answer, Problem> {
     store.ping(PING).await?;
     Ok(Answer::ok(&Status { status: "ready" })?)
 }
@@ -42,7 +43,7 @@ pub async fn readyz(store: Data<Store>) -> Result<Answer, Problem> {
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "anybody", security(()),
     responses((status = 200, body = Object)))]
-pub async fn openapi() -> HttpResponse {
+pub async fn openapi(_: Anybody) -> HttpResponse {
     let document = papers::openapi();
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(document)
 }

@@ -1,7 +1,7 @@
 //! The composition root: what is made once and handed down, and the command line.
 //!
 //! [`build`] puts a Purser together from a configuration, a clock and a chance; `main` and the tests
-//! share it. `routes` is one page that mounts every slice. `workers` is what runs beside the
+//! share it. `listen` opens the sockets, `metrics` serves what the rooms count. `routes` is one page that mounts every slice. `workers` is what runs beside the
 //! requests. `commands` is the command line.
 
 pub mod bench;
@@ -9,6 +9,8 @@ pub mod build;
 mod commands;
 mod health;
 mod keys;
+mod listen;
+mod metrics;
 pub mod papers;
 mod routes;
 pub mod seed;

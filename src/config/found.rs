@@ -81,6 +81,23 @@ impl Found {
         }
     }
 
+    /// The environment has nothing but texts.
+    pub(super) fn items(&self) -> Option<Vec<&str>> {
+        match (&self.value, &self.source) {
+            (ValueKind::Array(items), _) => items
+                .iter()
+                .map(|item| match &item.kind {
+                    ValueKind::String(text) => Some(text.as_str()),
+                    _ => None,
+                })
+                .collect(),
+            (ValueKind::String(text), Source::Variable(_)) => {
+                Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn refusal(&self, key: &Key) -> String {
         let value = match key.kind {
             Kind::Secret => "[secret]".to_owned(),

@@ -18,8 +18,10 @@
 pub mod audit;
 pub mod crypto;
 mod found;
+pub mod limits;
 mod loader;
 pub mod log;
+pub mod metrics;
 mod problem;
 mod section;
 pub mod server;
@@ -31,7 +33,9 @@ use std::path::Path;
 
 pub use audit::{Audit, IpDetail};
 pub use crypto::Crypto;
+pub use limits::Limits;
 pub use log::{Format, Level, Log};
+pub use metrics::Metrics;
 pub use problem::ConfigError;
 pub use server::Server;
 pub use store::Store;
@@ -44,6 +48,8 @@ pub struct Config {
     pub store: Store,
     pub crypto: Crypto,
     pub audit: Audit,
+    pub limits: Limits,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -72,6 +78,8 @@ impl Config {
             store: Store::read(&mut loader.section("store")),
             crypto: Crypto::read(&mut loader.section("crypto")),
             audit: Audit::read(&mut loader.section("audit")),
+            limits: Limits::read(&mut loader.section("limits")),
+            metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),
         }
     }

@@ -77,6 +77,17 @@ impl<'a> Section<'a> {
             .unwrap_or(placeholder)
     }
 
+    /// An array in TOML; in the environment its items with commas between them.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        accepted: &str,
+        item: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let take = |found: &Found| found.items()?.into_iter().map(&item).collect();
+        self.read(name, Kind::Plain, accepted, take).unwrap_or_default()
+    }
+
     /// Secrets have no default: one that everybody knows would be none.
     pub(super) fn secret(
         &mut self,

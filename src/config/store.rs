@@ -23,6 +23,14 @@ pub struct Store {
     pub queue: usize,
     /// Users, and as many connections; 0: none.
     pub copies: u64,
+    pub command_times: CommandTimes,
+}
+
+/// The driver copies every command and reply for those who want to know how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandTimes {
+    On,
+    Off,
 }
 
 impl Store {
@@ -43,6 +51,8 @@ impl Store {
             batch_bytes: section.number("batch_bytes", 65_536..=8_388_608),
             queue: section.number("queue", 1..=100_000),
             copies: section.number("copies", 0..=10_000_000),
+            command_times: section
+                .choice("command_times", &[("on", CommandTimes::On), ("off", CommandTimes::Off)]),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
@@ -47,6 +48,17 @@ pub struct Hasher {
     places: Arc<Semaphore>,
     /// For running.
     turns: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
+    bounds: (usize, usize),
+}
+
+/// How busy the hasher is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub running: usize,
+    pub waiting: usize,
+    /// Since the start, because the queue was full.
+    pub refused: u64,
 }
 
 struct Permits {
@@ -74,6 +86,8 @@ impl Hasher {
             chance,
             places: Arc::new(Semaphore::new(places)),
             turns: Arc::new(Semaphore::new(threads)),
+            refused: Arc::default(),
+            bounds: (places, threads),
         })
     }
 
@@ -122,10 +136,21 @@ impl Hasher {
         .map_err(|_| Fault::internal("password hashing was cut off"))?
     }
 
+    pub fn load(&self) -> Load {
+        let (places, threads) = self.bounds;
+        let running = threads - self.turns.available_permits();
+        let here = places - self.places.available_permits();
+        let refused = self.refused.load(Ordering::Relaxed);
+        Load { running, waiting: here.saturating_sub(running), refused }
+    }
+
+    fn refusal(&self) -> Fault {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Fault::of(Code::Overloaded).retry_after(RETRY_AFTER_SECONDS)
+    }
+
     async fn permits(&self) -> Result<Permits, Fault> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Fault::of(Code::Overloaded).retry_after(RETRY_AFTER_SECONDS))?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.refusal())?;
         let turn =
             Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
         Ok(Permits { _place: place, _turn: turn })
@@ -269,6 +294,7 @@ mod tests {
 
         let fault = hasher.hash(secret("password")).await.expect_err("full");
         assert_eq!((fault.code(), fault.retry_after_seconds()), (Code::Overloaded, Some(1)));
+        assert_eq!(hasher.load(), Load { running: 1, waiting: 1, refused: 1 });
 
         drop(running);
         assert!(waiting.await.expect("ran").is_ok());

@@ -6,12 +6,16 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpResponse};
 
 use super::call::RequestId;
+use super::edge::Edge;
+use super::figures::{Asked, CallerApp, outcome};
+use super::incoming::{Incoming, Outgoing};
 use super::problem::{self, Problem};
 use crate::kernel::chance::Chance;
-use crate::kernel::fault::{Class, Fault};
+use crate::kernel::fault::{Class, Code, Fault};
 use crate::kernel::quota::Quota;
 use crate::kernel::text::hex;
 
@@ -19,14 +23,18 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 
 pub async fn boundary(
-    request: ServiceRequest,
+    edge: Data<Edge>,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse, Error> {
+) -> Result<ServiceResponse<Outgoing>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
     request.extensions_mut().insert(RequestId(id.clone()));
+    let mut payload = request.take_payload();
+    let incoming = Incoming::take_place(&mut payload, edge.body_timeout);
+    request.set_payload(payload);
     let response = next.call(request).await?;
-    let mut response = render(response.map_into_boxed_body(), &id);
+    let (mut response, code) = render(response.map_into_boxed_body(), &id);
     let quota = response.request().extensions().get::<Quota>().cloned();
     let headers = response.headers_mut();
     if let Some(quota) = quota {
@@ -35,10 +43,9 @@ pub async fn boundary(
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    log(&response, &id, started);
-    Ok(response)
+    edge.dress(headers);
+    report_answer(&edge, &response, code, &id, started);
+    Ok(response.map_body(|_, body| Outgoing { body, _incoming: incoming }))
 }
 
 /// The client's own id where it is one, else a new one.
@@ -51,27 +58,27 @@ fn request_id(request: &ServiceRequest) -> String {
 }
 
 fn new_id(request: &ServiceRequest) -> String {
-    let chance = request.app_data::<actix_web::web::Data<Chance>>();
+    let chance = request.app_data::<Data<Chance>>();
     let word: [u8; 10] = chance.map(|chance| chance.bytes()).unwrap_or_default();
     format!("req_{}", hex(&word))
 }
 
 /// A fault as a problem; actix's own errors too, which have no body that a client could use.
-fn render(response: ServiceResponse, id: &str) -> ServiceResponse {
+fn render(response: ServiceResponse, id: &str) -> (ServiceResponse, Option<Code>) {
     let own = response.response().error().and_then(|error| error.as_error::<Problem>());
-    let rendered = match own {
+    let (rendered, code) = match own {
         Some(Problem(fault)) => {
             report(fault, id);
-            problem::response(fault, id)
+            (keep(&response, problem::response(fault, id)), fault.code())
         }
-        None if is_problem(&response) => return response,
+        None if is_problem(&response) => return (response, None),
         None => match problem::foreign(response.status()) {
-            None => return response,
-            Some(fault) => keep_allow(&response, problem::response(&fault, id)),
+            None => return (response, None),
+            Some(fault) => (keep(&response, problem::response(&fault, id)), fault.code()),
         },
     };
     let (request, _) = response.into_parts();
-    ServiceResponse::new(request, rendered)
+    (ServiceResponse::new(request, rendered), Some(code))
 }
 
 fn is_problem(response: &ServiceResponse) -> bool {
@@ -79,9 +86,13 @@ fn is_problem(response: &ServiceResponse) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"))
 }
 
-fn keep_allow(from: &ServiceResponse, mut to: HttpResponse) -> HttpResponse {
-    if let Some(allow) = from.headers().get(header::ALLOW) {
-        to.headers_mut().insert(header::ALLOW, allow.clone());
+/// What was added for the browser, and which methods there are.
+fn keep(from: &ServiceResponse, mut to: HttpResponse) -> HttpResponse {
+    for (name, value) in from.headers() {
+        let cors = name.as_str().starts_with("access-control-");
+        if cors || *name == header::VARY || *name == header::ALLOW {
+            to.headers_mut().append(name.clone(), value.clone());
+        }
     }
     to
 }
@@ -100,16 +111,26 @@ fn report(fault: &Fault, id: &str) {
 }
 
 /// The route's pattern, never the path: a path holds ids, a query holds addresses.
-fn log(response: &ServiceResponse, id: &str, started: Instant) {
-    let request = response.request();
+fn report_answer(
+    edge: &Edge,
+    response: &ServiceResponse,
+    code: Option<Code>,
+    id: &str,
+    started: Instant,
+) {
+    let (request, status) = (response.request(), response.status());
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
+    let extensions = request.extensions();
+    let asked =
+        Asked { route: &route, method: request.method(), app: extensions.get::<CallerApp>() };
+    edge.figures.count(&asked, outcome(status, code), took);
     tracing::info!(
         request_id = id,
         method = request.method().as_str(),
         route,
-        status = response.status().as_u16(),
-        micros,
+        status = status.as_u16(),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "answered"
     );
 }

@@ -9,10 +9,13 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::figures::CallerApp;
 use super::json;
+use super::peer::Proxies;
 use super::problem::Problem;
 use super::query::Parameters;
 use crate::access::action::Action;
+use crate::access::anonymous::Anonymous;
 use crate::access::cursor::Repetition;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
@@ -26,6 +29,8 @@ pub struct Door {
     pub gate: Gate,
     pub clock: Clock,
     pub request_timeout: Duration,
+    pub proxies: Proxies,
+    pub anonymous: Anonymous,
 }
 
 /// The id that the boundary has given this request.
@@ -131,13 +136,16 @@ where
     if let Some(quota) = grant.quota() {
         request.extensions_mut().insert(quota.clone());
     }
+    if let Some(app) = grant.app() {
+        request.extensions_mut().insert(CallerApp(app.clone()));
+    }
     check_client(&request, &head)?;
     let key = idempotency_key(&request)?;
     let value = if B::EXPECTED {
         let reading = json::read(&request, &mut payload);
         let left = head.context.deadline.saturating_duration_since(Instant::now());
         let read = actix_web::rt::time::timeout(left, reading).await;
-        let slow = |_| Fault::new(Code::MalformedRequest, "The body did not arrive in time.");
+        let slow = |_| Fault::of(Code::RequestTimeout);
         Some(same_context(read.map_err(slow)??, grant.target())?)
     } else {
         None
@@ -175,7 +183,7 @@ fn head(request: &HttpRequest, door: &Door) -> Head {
     Head {
         credential: bearer.or_else(|| text("x-api-key")).map(str::to_owned),
         user: request.match_info().get("user").map(str::to_owned),
-        peer: request.peer_addr().map(|peer| peer.ip()),
+        peer: door.proxies.peer(request),
         seen: text("purser-seen").map(str::to_owned),
         client: text(CLIENT).and_then(|text| text.trim().parse().ok()),
         context: Context {

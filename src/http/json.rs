@@ -2,12 +2,14 @@
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::BytesMut;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::incoming::is_late;
 use super::strict::{Strict, Unique};
 use crate::kernel::fault::{Code, Fault};
 
@@ -25,7 +27,7 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value,
     }
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
-        let part = part.map_err(|_| malformed("The body ended before it was complete."))?;
+        let part = part.map_err(|error| broken_off(&error))?;
         if body.len() + part.len() > BODY_BYTES_MAX {
             return Err(Fault::of(Code::BodyTooLarge));
         }
@@ -41,6 +43,13 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value,
         };
         malformed(format!("{what}: see line {line}, column {column}."))
     })
+}
+
+fn broken_off(error: &PayloadError) -> Fault {
+    if is_late(error) {
+        return Fault::of(Code::RequestTimeout);
+    }
+    malformed("The body ended before it was complete.")
 }
 
 fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {

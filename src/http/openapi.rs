@@ -68,10 +68,12 @@ fn classes(method: Method, operation: &Operation) -> Vec<Class> {
         (Class::Conflict, method == Method::Post),
         (Class::StalePrecondition, if_match.is_some()),
         (Class::MissingPrecondition, must_match),
+        (Class::TooSlow, body),
         (Class::TooLarge, body),
         (Class::WrongMediaType, body),
         (Class::Invalid, keyed),
         (Class::Broken, keyed),
+        (Class::TooMany, true),
         (Class::Unavailable, true),
     ];
     possible.into_iter().filter(|(_, can)| *can).map(|(class, _)| class).collect()

@@ -46,6 +46,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::Forbidden => StatusCode::FORBIDDEN,
         Class::NotFound => StatusCode::NOT_FOUND,
         Class::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Class::TooSlow => StatusCode::REQUEST_TIMEOUT,
         Class::Conflict => StatusCode::CONFLICT,
         Class::StalePrecondition => StatusCode::PRECONDITION_FAILED,
         Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -19,6 +19,7 @@ pub enum Class {
     Forbidden,
     NotFound,
     WrongMethod,
+    TooSlow,
     Conflict,
     StalePrecondition,
     TooLarge,
@@ -81,6 +82,7 @@ codes! {
     RegistrationNotAllowed "registration_not_allowed" Forbidden "This app cannot vouch for people" "Only a first-party app registers people directly; an admin can change the app's `trust`.";
     NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";
     MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
+    RequestTimeout "request_timeout" TooSlow "The body did not arrive in time" "Send the whole body at once, on a new connection: this one is closed. Nothing was changed.";
     AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
     IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
     AlreadyResolved "already_resolved" Conflict "It was decided already" "Read it: `status` says how it was decided.";

@@ -47,6 +47,7 @@ impl Aside {
             unit.finish();
             return;
         }
+        store.figures.aside.inc();
         let (store, aside) = (Arc::clone(store), Arc::clone(aside));
         let names = aside.enter(unit.as_ref());
         tokio::spawn(async move {

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::copies::Copies;
 use super::doctor;
+use super::figures::Figures;
 use super::keys::KeyCache;
 use super::lane::{Lane, Queued, SESSIONS};
 use super::node::Node;
@@ -50,6 +51,7 @@ pub(super) struct Inner {
     pub chance: Chance,
     pub bounds: Bounds,
     pub copies: Copies,
+    pub figures: Figures,
     keys: Mutex<KeyCache>,
     in_progress: InProgress,
 }
@@ -76,7 +78,8 @@ impl Store {
     /// Connects and checks that the deployment can do what Purser needs. Must run on `runtime`:
     /// a client belongs to the runtime that it was made on.
     pub async fn connect(config: &Settings, parts: Parts) -> Result<Self, String> {
-        let client = client(config).await?;
+        let figures = Figures::default();
+        let client = client(config, &figures).await?;
         doctor::check(&client).await?;
         let database = client.database(&config.database);
         let mut sessions = Vec::with_capacity(SESSIONS);
@@ -98,6 +101,7 @@ impl Store {
             chance: parts.chance,
             bounds,
             copies: Copies::new(config.copies),
+            figures,
             keys: Mutex::default(),
             in_progress: InProgress::default(),
         });
@@ -189,6 +193,16 @@ impl Store {
         &self.0.inner.chance
     }
 
+    pub fn figures(&self) -> &Figures {
+        &self.0.inner.figures
+    }
+
+    /// Units that wait for the lane to take them.
+    pub fn queued(&self) -> usize {
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
     /// Registers this process and its sessions, and ends the transactions that a killed
     /// predecessor left open.
     pub async fn take_over(&self) -> Result<(), Fault> {
@@ -273,7 +287,7 @@ fn answer_context(id: &str) -> Context<'_> {
     Context { collection: super::write::IDEMPOTENCY, id, field: "answer" }
 }
 
-async fn client(config: &Settings) -> Result<Client, String> {
+async fn client(config: &Settings, figures: &Figures) -> Result<Client, String> {
     let mut options = ClientOptions::parse(config.uri.expose()).await.map_err(|_| {
         "store.uri is no connection string of the form mongodb://host:27017/?replicaSet=rs0"
             .to_owned()
@@ -288,5 +302,6 @@ async fn client(config: &Settings) -> Result<Client, String> {
     options.read_concern = Some(ReadConcern::majority());
     let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
     options.write_concern = Some(majority);
+    figures.listen(config, &mut options);
     Client::with_options(options).map_err(|error| trouble::describe(&error))
 }

@@ -71,6 +71,8 @@ impl Lane {
                 self.waiting.push_back(unit);
             }
             self.dispatch();
+            let waiting = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
+            self.store.figures.waiting.set(waiting);
             tokio::select! {
                 Some(landed) = self.under_way.join_next() => self.land(landed.ok()),
                 unit = queue.recv(), if open && self.waiting.len() < waiting_max => match unit {

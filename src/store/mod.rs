@@ -20,6 +20,7 @@ mod batch;
 mod client;
 mod copies;
 mod doctor;
+mod figures;
 mod indexes;
 mod keycheck;
 mod keys;
@@ -42,6 +43,7 @@ mod write;
 
 pub use client::{Hints, Parts, Store};
 pub use copies::{RecordId, Snapshot, Way};
+pub use figures::Figures;
 pub use keys::UserKey;
 pub use lease::{Take, Taken};
 pub use migrations::Plan;

@@ -38,9 +38,11 @@ pub(super) async fn settle(
         };
         let tried = write::attempt(store, session, &mut units, deadline, attempts.updates());
         let Err(trouble) = tried.await else {
+            store.figures.batch.observe(f64::from(u32::try_from(units.len()).unwrap_or(u32::MAX)));
             units.into_iter().for_each(Operation::finish);
             continue;
         };
+        store.figures.failed.inc();
         tracing::debug!(?trouble, units = units.len(), "an attempt failed");
         if let Trouble::Held(record) = &trouble {
             let (held, free): (Vec<_>, Vec<_>) =
@@ -60,6 +62,7 @@ pub(super) async fn settle(
                 groups.push((units, attempts));
             }
             Next::Halve => {
+                store.figures.halved.inc();
                 let second = units.split_off(units.len() / 2);
                 groups.push((second, Attempts::halved()));
                 groups.push((units, Attempts::halved()));

@@ -45,6 +45,8 @@ static DATABASES: AtomicU64 = AtomicU64::new(0);
 pub struct Purser {
     pub inner: build::Purser,
     pub address: SocketAddr,
+    /// Where /metrics is, if a test asks for it.
+    pub metrics: Option<SocketAddr>,
     pub uri: String,
     pub database: String,
     runtime: Runtime,
@@ -93,6 +95,7 @@ impl Purser {
         Self {
             inner,
             address: listening.address,
+            metrics: listening.metrics,
             uri: uri.to_owned(),
             database: database.to_owned(),
             runtime,
@@ -298,6 +301,8 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__CRYPTO__PEPPERS", PEPPER),
         ("PURSER__CRYPTO__ARGON2_MEMORY_KIB", "8"),
         ("PURSER__CRYPTO__ARGON2_PASSES", "1"),
+        ("PURSER__METRICS__PORT", "0"),
+        ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__LOG__LEVEL", "error"),
     ];
     let overridden = |key: &str| settings.iter().any(|(set, _)| *set == key);
