@@ -10,6 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Config, Server};
 
+/// A whole request fits in: a larger body is refused anyway.
+const RECEIVED_BYTES: usize = 128 * 1024;
 /// Log, listeners, event loops, and the database's monitors.
 const FILES_BESIDES: u64 = 128;
 /// A replica set has three servers as a rule, and each has a pool.
@@ -35,6 +37,8 @@ fn open(config: &Server) -> std::io::Result<TcpListener> {
     // Nothing above the socket notices a client that takes no more of its answer.
     let unread = Duration::from_secs(config.unread_timeout_seconds);
     socket.set_tcp_user_timeout(Some(unread))?;
+    // Left to itself, the kernel would let each of many connections have megabytes.
+    socket.set_recv_buffer_size(RECEIVED_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
