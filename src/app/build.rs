@@ -258,7 +258,8 @@ fn server(
         .max_connections(listen::connections_per_worker(config))
         .on_connect(listen::counted(figures.connections.clone()))
         .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
-        .client_disconnect_timeout(Duration::from_millis(config.disconnect_timeout_ms))
+        // Else what comes in after an answer would be read for that long; see `http::incoming`.
+        .client_disconnect_timeout(Duration::ZERO)
         .keep_alive(Duration::from_secs(config.keep_alive_seconds))
         .shutdown_timeout(config.shutdown_seconds)
         .listen(listener)

@@ -20,7 +20,7 @@ pub struct Server {
     /// Never more than `request_timeout_ms`.
     pub body_timeout_ms: u64,
     pub keep_alive_seconds: u64,
-    pub disconnect_timeout_ms: u64,
+    pub refusal_hold_ms: u64,
     pub unread_timeout_seconds: u64,
     pub shutdown_seconds: u64,
     /// Of all workers together.
@@ -66,7 +66,7 @@ impl Server {
                 body_timeout_ms,
             ),
             keep_alive_seconds: section.number("keep_alive_seconds", 1..=3_600),
-            disconnect_timeout_ms: section.number("disconnect_timeout_ms", 100..=60_000),
+            refusal_hold_ms: section.number("refusal_hold_ms", 10..=60_000),
             unread_timeout_seconds: section.number("unread_timeout_seconds", 1..=3_600),
             shutdown_seconds: section.number("shutdown_seconds", 1..=300),
             connections_max: section.number("connections_max", 64..=1_000_000),

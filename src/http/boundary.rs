@@ -33,6 +33,10 @@ pub async fn boundary(
     let mut payload = request.take_payload();
     let incoming = Incoming::take_place(&mut payload, edge.body_timeout);
     request.set_payload(payload);
+    if incoming.is_some() {
+        // actix answers before it looks at a body that came along, and closes the connection for it.
+        actix_web::rt::task::yield_now().await;
+    }
     let response = next.call(request).await?;
     let (mut response, code) = render(response.map_into_boxed_body(), &id);
     let quota = response.request().extensions().get::<Quota>().cloned();
@@ -45,7 +49,7 @@ pub async fn boundary(
     }
     edge.dress(headers);
     report_answer(&edge, &response, code, &id, started);
-    Ok(response.map_body(|_, body| Outgoing { body, _incoming: incoming }))
+    Ok(response.map_body(|_, body| Outgoing::new(body, incoming, edge.hold)))
 }
 
 /// The client's own id where it is one, else a new one.

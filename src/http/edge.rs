@@ -25,6 +25,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
 pub struct Edge {
     pub figures: Figures,
     pub body_timeout: Duration,
+    /// How long a connection with a body that is not wanted stays open after the answer.
+    pub hold: Duration,
     hsts: Option<HeaderValue>,
 }
 
@@ -33,7 +35,8 @@ impl Edge {
         let hsts = (config.hsts_seconds > 0)
             .then(|| HeaderValue::from_str(&format!("max-age={}", config.hsts_seconds)).ok());
         let body_timeout = Duration::from_millis(config.body_timeout_ms);
-        Self { figures, body_timeout, hsts: hsts.flatten() }
+        let hold = Duration::from_millis(config.refusal_hold_ms);
+        Self { figures, body_timeout, hold, hsts: hsts.flatten() }
     }
 
     pub fn dress(&self, headers: &mut HeaderMap) {

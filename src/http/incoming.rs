@@ -1,8 +1,8 @@
 //! The body of a request on its way in: in time, or not at all.
 //!
-//! It stays in the boundary's hands until the answer has left. actix drains a chunked body that
-//! nobody holds any more, however long it is, to keep the connection for the next request; of one
-//! that is held it closes the connection instead.
+//! What is left of a body when it has been answered is neither read nor drained, however long it is:
+//! the connection is closed. Closing it at once could destroy the answer on its way, so it is held a
+//! little, unread, until the client has had time to see why its body was not taken.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,10 +18,14 @@ use actix_web::rt::time::{Sleep, sleep};
 use actix_web::web::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 
+/// Of what nobody has read, so much is passed over to keep a connection for the next request.
+const PASSED_OVER_BYTES_MAX: usize = 64 * 1024;
+
 pub struct Incoming(Rc<RefCell<Body>>);
 
 struct Body {
     payload: Payload,
+    passed_over: usize,
     timeout: Duration,
     /// From the first read on.
     timer: Option<Pin<Box<Sleep>>>,
@@ -33,7 +37,7 @@ impl Incoming {
         if matches!(payload, Payload::None) {
             return None;
         }
-        let body = Body { payload: payload.take(), timeout, timer: None };
+        let body = Body { payload: payload.take(), passed_over: 0, timeout, timer: None };
         let held = Rc::new(RefCell::new(body));
         *payload = Payload::Stream { payload: Box::pin(Self(Rc::clone(&held))) };
         Some(Self(held))
@@ -45,7 +49,7 @@ impl Stream for Incoming {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut body = self.0.borrow_mut();
-        let Body { payload, timeout, timer } = &mut *body;
+        let Body { payload, timeout, timer, .. } = &mut *body;
         let timer = timer.get_or_insert_with(|| Box::pin(sleep(*timeout)));
         if timer.poll_unpin(context).is_ready() {
             return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
@@ -60,10 +64,32 @@ pub fn is_late(error: &PayloadError) -> bool {
     matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// An answer that holds the request's body until it has been sent itself.
+impl Incoming {
+    /// Ready when nothing of the body is left that somebody could send.
+    fn poll_left(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut body = self.0.borrow_mut();
+        while body.passed_over < PASSED_OVER_BYTES_MAX {
+            match ready!(body.payload.poll_next_unpin(context)) {
+                Some(Ok(part)) => body.passed_over += part.len(),
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// An answer, and the rest of the body that it is the answer to.
 pub struct Outgoing {
-    pub body: BoxBody,
-    pub _incoming: Option<Incoming>,
+    body: BoxBody,
+    incoming: Option<Incoming>,
+    hold: Duration,
+    held: Option<Pin<Box<Sleep>>>,
+}
+
+impl Outgoing {
+    pub fn new(body: BoxBody, incoming: Option<Incoming>, hold: Duration) -> Self {
+        Self { body, incoming, hold, held: None }
+    }
 }
 
 impl MessageBody for Outgoing {
@@ -73,10 +99,23 @@ impl MessageBody for Outgoing {
         self.body.size()
     }
 
+    /// The end of an answer, and with it of the connection, waits for the end of the body.
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(context)
+        let this = &mut *self;
+        if this.held.is_none()
+            && let Some(part) = ready!(Pin::new(&mut this.body).poll_next(context))
+        {
+            return Poll::Ready(Some(part));
+        }
+        let Some(incoming) = &this.incoming else { return Poll::Ready(None) };
+        let hold = this.hold;
+        let held = this.held.get_or_insert_with(|| Box::pin(sleep(hold)));
+        if incoming.poll_left(context).is_pending() {
+            ready!(held.poll_unpin(context));
+        }
+        Poll::Ready(None)
     }
 }
