@@ -38,7 +38,7 @@ struct Budgets {
     empty: Mutex<HashMap<IpAddr, Duration>>,
     refill: Duration,
     counted: AtomicU64,
-    budgets_max: usize,
+    bound: usize,
 }
 
 impl Anonymous {
@@ -46,7 +46,7 @@ impl Anonymous {
         Self::bounded(per_minute, clock, BUDGETS_MAX)
     }
 
-    fn bounded(per_minute: NonZeroU32, clock: Clock, budgets_max: usize) -> Self {
+    fn bounded(per_minute: NonZeroU32, clock: Clock, bound: usize) -> Self {
         let (quota, clock) = (Quota::per_minute(per_minute), Ticks(clock));
         let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware();
         Self(Arc::new(Budgets {
@@ -55,7 +55,7 @@ impl Anonymous {
             empty: Mutex::default(),
             refill: quota.replenish_interval(),
             counted: AtomicU64::new(0),
-            budgets_max,
+            bound,
         }))
     }
 
@@ -95,7 +95,7 @@ impl Anonymous {
     }
 
     fn key(&self, address: IpAddr) -> IpAddr {
-        let crowded = self.0.limiter.len() >= self.0.budgets_max;
+        let crowded = self.0.limiter.len() >= self.0.bound;
         match (address.to_canonical(), crowded) {
             (IpAddr::V4(address), false) => address.into(),
             (IpAddr::V4(address), true) => {
@@ -139,14 +139,14 @@ mod tests {
         (Anonymous::new(per_minute, clock.clone()), clock)
     }
 
-    fn from(text: &str) -> Option<IpAddr> {
-        Some(text.parse().expect("an address"))
+    fn from(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 
     #[test]
     fn an_address_that_has_spent_its_budget_waits_and_others_do_not() {
         let (anonymous, clock) = limited(3);
-        let (mine, other) = (from("192.0.2.1"), from("192.0.2.2"));
+        let (mine, other) = (Some(from("192.0.2.1")), Some(from("192.0.2.2")));
         for _ in 0..2 {
             assert!(anonymous.spend(mine).is_ok());
             assert_eq!(anonymous.is_spent(mine), None);
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_address_and_a_mapped_one_is_ipv4() {
         let (anonymous, _) = limited(1);
-        assert!(anonymous.spend(from("2001:db8:0:1::1")).is_ok());
-        assert!(anonymous.spend(from("2001:db8:0:1:ffff::2")).is_err());
-        assert!(anonymous.spend(from("2001:db8:0:2::1")).is_ok());
-        assert!(anonymous.spend(from("::ffff:192.0.2.1")).is_ok());
-        assert!(anonymous.spend(from("192.0.2.1")).is_err());
+        assert!(anonymous.spend(Some(from("2001:db8:0:1::1"))).is_ok());
+        assert!(anonymous.spend(Some(from("2001:db8:0:1:ffff::2"))).is_err());
+        assert!(anonymous.spend(Some(from("2001:db8:0:2::1"))).is_ok());
+        assert!(anonymous.spend(Some(from("::ffff:192.0.2.1"))).is_ok());
+        assert!(anonymous.spend(Some(from("192.0.2.1"))).is_err());
         assert!(anonymous.spend(None).is_ok() && anonymous.is_spent(None).is_none());
     }
 
@@ -186,7 +186,7 @@ mod tests {
 
         clock.step(120_000);
         for _ in 0..SPENT_PER_SWEEP {
-            let _ = anonymous.spend(from("192.0.2.1"));
+            let _ = anonymous.spend(Some(from("192.0.2.1")));
         }
         assert!(anonymous.0.limiter.len() <= 2);
         assert!(anonymous.0.empty.lock().expect("whole").len() <= 2);
@@ -196,7 +196,7 @@ mod tests {
         #[test]
         fn no_more_than_the_budget_is_ever_let_in(steps in prop::collection::vec(0_i64..5_000, 1..200)) {
             let (anonymous, clock) = limited(30);
-            let (mine, mut admitted, mut passed) = (from("192.0.2.1"), 0_i64, 0_i64);
+            let (mine, mut admitted, mut passed) = (Some(from("192.0.2.1")), 0_i64, 0_i64);
             for step in steps {
                 clock.step(step);
                 passed += step;
