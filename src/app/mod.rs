@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod bulk;
 mod commands;
 mod health;
 mod keys;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::build::{Purser, job};
+use super::bulk;
 use crate::access::action::Action;
 use crate::access::gate::Resolve;
 use crate::access::grant::Granted;
@@ -28,6 +29,9 @@ pub struct Options {
     /// Where this Purser will be reached.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
+    /// Besides the demo, this many people without passwords, of an app of their own.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=bulk::PEOPLE_MAX))]
+    users: u32,
 }
 
 /// A person of `seed/people.json`, and the apps that register it, in this order.
@@ -57,7 +61,7 @@ struct SeededApp {
 const APPS: &str = include_str!("../../seed/apps.json");
 const PEOPLE: &str = include_str!("../../seed/people.json");
 
-type Variables = BTreeMap<String, String>;
+pub(super) type Variables = BTreeMap<String, String>;
 
 pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
     let mut variables = options.env_file.as_deref().map(read).transpose()?.unwrap_or_default();
@@ -65,6 +69,10 @@ pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
     variables.insert("PURSER_URL".to_owned(), options.url.clone());
     let uri = purser.config.store.uri.expose().clone();
     variables.insert("MONGODB_URI".to_owned(), uri);
+    if options.users > 0 {
+        let registered = bulk::load(purser, &mut variables, options.users).await;
+        registered.map_err(|fault| format!("{fault}\n{}", bulk::AGAIN))?;
+    }
     if let Some(file) = &options.env_file {
         return write(file, &variables);
     }
@@ -92,7 +100,7 @@ pub async fn load(purser: &Purser, variables: &mut Variables) -> Result<(), Faul
 }
 
 /// An operator's key that works: the one that is known, or a new operator's.
-async fn operator(
+pub(super) async fn operator(
     purser: &Purser,
     variables: &mut Variables,
     variable: &str,
@@ -120,7 +128,7 @@ async fn operator(
     Ok(())
 }
 
-async fn app(
+pub(super) async fn app(
     purser: &Purser,
     variables: &mut Variables,
     variable: &str,

@@ -73,8 +73,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("thread_local!", &[], "there is no global state"),
 ];
 
-/// The bench compares the write path with the driver itself.
-const RAW_DRIVER: &str = "app/bench.rs";
+/// The benches compare Purser with the driver itself.
+const RAW_DRIVER: &str = "app/bench/";
 
 const FILE_LINES_MAX: usize = 400;
 const MAIN_LINES_MAX: usize = 30;

@@ -1,35 +1,27 @@
-//! `purser bench`: what this machine can do, as ratios of interleaved rounds. Absolute figures are
-//! shown, but only ratios taken in one run mean anything.
-//!
-//! A bench works in a database of its own (`<database>_bench`), which it makes and drops.
+//! The write path against a transaction for each change, as people would write it with the raw
+//! driver.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
-use clap::{Args, Subcommand};
+use clap::Args;
+use mongodb::Database;
 use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
-use mongodb::{Client, Database};
 use serde_json::json;
 
-use super::build::{Purser, job};
+use super::pick;
 use crate::access::grant::Granted;
 use crate::access::principal::Head;
+use crate::app::build::{Purser, job};
 use crate::apps::{self, NewOperator, OperatorRole};
 use crate::connections::{self, Outcome, UpdateUser, UserChange};
 use crate::http::call::Preconditions;
 use crate::http::json::{self, Patch};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
-
-#[derive(Subcommand)]
-pub enum Bench {
-    /// Audited profile changes of random users: the write path against a transaction for each
-    /// change by the raw driver, which writes the same documents and indexes.
-    Write(Scale),
-}
 
 #[derive(Args)]
 pub struct Scale {
@@ -50,19 +42,6 @@ pub struct Scale {
 /// What must be reached.
 const WRITE_RATIO: f64 = 2.5;
 
-pub async fn run(purser: &Purser, bench: Bench) -> Result<(), String> {
-    let Bench::Write(scale) = bench;
-    let uri = purser.config.store.uri.expose();
-    let client = Client::with_uri_str(uri).await.map_err(|_| "the raw driver does not connect")?;
-    let database = client.database(&purser.config.store.database);
-    let failed = |_| "the bench's database cannot be dropped".to_owned();
-    database.drop().await.map_err(failed)?;
-    purser.migrate().await?;
-    let measured = write(purser, &database, &scale).await.map_err(|fault| fault.to_string());
-    database.drop().await.map_err(failed)?;
-    measured
-}
-
 struct Person {
     id: UserId,
     grant: Granted<UpdateUser>,
@@ -75,7 +54,7 @@ struct Round {
     p99: Duration,
 }
 
-async fn write(purser: &Purser, database: &Database, scale: &Scale) -> Result<(), Fault> {
+pub async fn run(purser: &Purser, database: &Database, scale: &Scale) -> Result<(), Fault> {
     println!("registering {} people ...", scale.users);
     let people = Arc::new(people(purser, scale.users).await?);
     let (mut lane, mut naive) = (Vec::new(), Vec::new());
@@ -201,11 +180,6 @@ async fn by_the_raw_driver(database: &Database, people: &Arc<Vec<Person>>, scale
         }
     })
     .await
-}
-
-/// Scattered, and the same for both sides.
-fn pick(turn: usize, among: usize) -> usize {
-    turn.wrapping_mul(2_654_435_761) % among
 }
 
 /// What people write who follow the source document: look up the connection and the user, change

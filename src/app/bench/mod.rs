@@ -1,0 +1,118 @@
+//! `purser bench`: what this machine can do, as ratios of interleaved rounds. Absolute figures are
+//! shown, but only ratios taken in one run mean anything.
+//!
+//! `write` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser. What is
+//! measured over HTTP runs in processes of its own (`servers`), each started from this binary; the
+//! load (`load`) comes from one thread of this process, the same for all of them.
+//!
+//! A bench works in a database of its own (`<database>_bench`), which it makes and drops. To add a
+//! bench: a file, a line in `Bench`, and what must be reached as a constant in that file.
+
+mod idle;
+mod load;
+mod read;
+mod servers;
+mod write;
+
+use std::path::Path;
+
+use bson::oid::ObjectId;
+use bson::{Document, doc};
+use clap::Subcommand;
+use futures_util::TryStreamExt;
+use mongodb::{Client, Database};
+use tokio::runtime::Runtime;
+
+use super::build::Purser;
+use super::bulk;
+use super::seed::{self, Variables};
+use crate::apps::OperatorRole;
+use crate::kernel::fault::Fault;
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Audited profile changes of random users: the write path against a transaction for each
+    /// change by the raw driver, which writes the same documents and indexes.
+    Write(write::Scale),
+    /// One person over HTTP, uncached and from warm caches: Purser against a bare handler that does
+    /// the same two finds, and against one that answers a constant.
+    Read(read::Scale),
+    /// The memory of a Purser at rest, and with many idle connections and people read.
+    Idle(idle::Scale),
+    /// One of the servers that the others measure.
+    #[command(hide = true)]
+    Serve(servers::Options),
+}
+
+/// To be called outside of any runtime. `file` is the configuration's, for the servers.
+pub fn run(
+    purser: &Purser,
+    runtime: &Runtime,
+    bench: &Bench,
+    file: Option<&Path>,
+) -> Result<(), String> {
+    if let Bench::Serve(options) = bench {
+        return servers::serve(purser, options);
+    }
+    if cfg!(debug_assertions) {
+        println!("this is a debug build: its figures mean nothing");
+    }
+    runtime.block_on(async {
+        let database = raw(purser).await?;
+        let failed = |_| "the bench's database cannot be dropped".to_owned();
+        database.drop().await.map_err(failed)?;
+        purser.migrate().await?;
+        let measured = match bench {
+            Bench::Write(scale) => {
+                write::run(purser, &database, scale).await.map_err(|fault| fault.to_string())
+            }
+            Bench::Read(scale) => read::run(purser, &database, scale, file).await,
+            Bench::Idle(scale) => idle::run(purser, &database, scale, file).await,
+            Bench::Serve(_) => Ok(()),
+        };
+        database.drop().await.map_err(failed)?;
+        measured
+    })
+}
+
+/// The bench's database by the driver itself.
+async fn raw(purser: &Purser) -> Result<Database, String> {
+    let uri = purser.config.store.uri.expose();
+    let client = Client::with_uri_str(uri).await.map_err(|_| "the raw driver does not connect")?;
+    Ok(client.database(&purser.config.store.database))
+}
+
+/// Registered people, and the key of their app.
+struct People {
+    ids: Vec<String>,
+    key: String,
+}
+
+async fn people(purser: &Purser, database: &Database, count: u32) -> Result<People, String> {
+    println!("registering {count} people ...");
+    let key = registered(purser, count).await.map_err(|fault| fault.to_string())?;
+    let ties = database.collection::<Document>("user_apps");
+    let found = ties.find(doc! {}).projection(doc! { "user_id": 1, "_id": 0 }).await;
+    let unread = |_| "the people cannot be read";
+    let rows: Vec<Document> = found.map_err(unread)?.try_collect().await.map_err(unread)?;
+    let id = |row: &Document| row.get_object_id("user_id").ok().map(ObjectId::to_hex);
+    Ok(People { ids: rows.iter().filter_map(id).collect(), key })
+}
+
+async fn registered(purser: &Purser, count: u32) -> Result<String, Fault> {
+    let mut variables = Variables::new();
+    seed::operator(purser, &mut variables, "PURSER_ADMIN_KEY", OperatorRole::Admin).await?;
+    bulk::load(purser, &mut variables, count).await?;
+    let key = variables.remove(bulk::APP_KEY);
+    key.ok_or_else(|| Fault::internal("seeding has told no key"))
+}
+
+/// Scattered, and the same for all sides.
+fn pick(turn: usize, among: usize) -> usize {
+    turn.wrapping_mul(2_654_435_761) % among
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
