@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bson::doc;
-use purser::app::seed;
+use purser::app::{bulk, seed};
 use serde_json::{Value, json};
 
 use crate::harness::Purser;
@@ -84,4 +84,48 @@ fn keys_that_are_lost_or_no_longer_work_are_replaced_by_ones_that_do() {
     purser.with_key(&variables["PURSER_CONNECTION_KEY"]).get("/v1/users/me").expect(200);
     purser.with_key(&variables["PURSER_APP_KEY"]).get("/v1/users").expect(200);
     purser.with_key(&variables["PURSER_AUDITOR_KEY"]).get("/v1/audit/logs").expect(200);
+}
+
+#[test]
+fn many_people_are_registered_by_an_app_of_their_own_and_each_of_them_once() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+    let people = |count: u32, variables: &mut BTreeMap<String, String>| {
+        purser.block_on(bulk::load(&purser.inner, variables, count)).expect("loads");
+        purser.db_find("users", doc! { "username": { "$regex": "^bulk" } }).len()
+    };
+
+    assert_eq!(people(20, &mut variables), 20);
+    let entries = purser.db_find("user_audit_logs", doc! {}).len();
+    assert_eq!(people(20, &mut variables), 20);
+    assert_eq!(purser.db_find("user_audit_logs", doc! {}).len(), entries);
+    assert_eq!(people(30, &mut variables), 30);
+
+    let app = purser.with_key(&variables[bulk::APP_KEY]);
+    let found = app.get("/v1/users?email=bulk000021@example.com").expect(200);
+    assert_eq!(found["items"][0]["shared"]["profile"]["last_name"], "Garcia");
+    assert_eq!(found["items"][0]["app_specific"]["app_username"], "bulk_21");
+    let demo = purser.with_key(&variables["PURSER_APP_KEY"]);
+    let unknown = demo.get("/v1/users?email=bulk000021@example.com").expect(200);
+    assert_eq!(unknown["items"], json!([]));
+}
+
+#[test]
+fn what_bulk_seeding_left_undone_is_done_when_it_is_repeated() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+    purser.block_on(bulk::load(&purser.inner, &mut variables, 1)).expect("loads");
+    let app = purser.with_key(&variables[bulk::APP_KEY]);
+    let third = json!({ "email": "bulk000003@example.com", "verified": ["email"] });
+    app.post("/v1/users", third).expect(201);
+
+    purser.block_on(bulk::load(&purser.inner, &mut variables, 5)).expect("loads");
+
+    let by_address = |number: u32| {
+        let path = format!("/v1/users?email=bulk{number:06}@example.com");
+        app.get(&path).expect(200)["items"].as_array().expect("items").len()
+    };
+    assert_eq!((1..=6).map(by_address).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 0]);
 }
