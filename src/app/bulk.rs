@@ -88,7 +88,8 @@ fn app() -> Value {
 fn head(purser: &Purser, key: &str) -> Head {
     let mut context = purser.context();
     context.deadline = Instant::now() + Duration::from_secs(CHUNK_SECONDS);
-    Head { credential: Some(key.to_owned()), user: None, peer: None, client: None, context }
+    let credential = Some(key.to_owned());
+    Head { credential, user: None, peer: None, client: None, seen: None, context }
 }
 
 /// Those of the chunk whose address nobody has: one query instead of a unit for each.

@@ -121,7 +121,9 @@ fn sides(people: &People, scale: &Scale, file: Option<&Path>) -> Result<[Side; 4
     let few = people.ids.iter().take(scale.warm as usize).cloned().collect();
     let side = |name, what, bytes, ids: &Arc<[String]>, seen| {
         let level = scale.log_level.level();
-        let settings = Settings { node: name, level, more: Vec::new() };
+        let copies = if seen == Seen::Kept { scale.warm } else { 0 };
+        let more = vec![("PURSER__STORE__COPIES", copies.to_string())];
+        let settings = Settings { node: name, level, more };
         let server = Server::start(&Options { what, bytes }, &settings, file)?;
         let load = Load {
             address: server.address,
