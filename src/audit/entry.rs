@@ -1,6 +1,6 @@
 //! One line of the trail, with the field names of the source document.
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
@@ -64,6 +64,30 @@ impl Entry {
                 new: side(sides, "new"),
             })
             .collect()
+    }
+}
+
+/// An entry without its values: for whom they are not, and for lists that are not about them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Line {
+    #[serde(rename = "_id")]
+    pub id: EntryId,
+    pub user_id: Option<UserId>,
+    pub app_id: Option<AppId>,
+    pub action: String,
+    pub module: String,
+    pub timestamp: Timestamp,
+    pub actor: Actor,
+    pub connection_id: Option<ConnectionId>,
+    pub request_id: Option<String>,
+    pub paths: Vec<String>,
+    pub outcome: Outcome,
+}
+
+impl Line {
+    /// What must be read of an entry.
+    pub fn projection() -> Document {
+        doc! { "changes": 0 }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::kernel::time::Timestamp;
 use crate::store::{Done, Hints, Record, Stop, UserKey, Work};
 use crate::users::{
     Account, AppProfile, Audit, Connection, ConnectionStatus, Customer, Identity, IdentityKind,
-    Modules, Preferences, Profile, SyncFrequency, SyncSettings, User, UserStatus,
+    Modules, Preferences, Profile, SyncFrequency, SyncSettings, User, UserStatus, Voucher,
 };
 
 /// A checked request to register a person.
@@ -159,7 +159,7 @@ fn identities(
         user_id,
         kind,
         value: value.to_owned(),
-        vouched_by: app.clone(),
+        vouched_by: Voucher::App(app.clone()),
         created_at: now,
     };
     email.into_iter().chain(phone).map(identity).collect()
@@ -183,6 +183,7 @@ fn user(
         username: person.username.clone(),
         password_must_change: false,
         status: UserStatus::Active,
+        status_reason: None,
         created_at: now,
         updated_at: now,
         profile: person.profile.applied_to(&Profile::default()),
@@ -197,6 +198,7 @@ fn user(
         password,
         customer_id,
         account_number,
+        revision: 1,
     }
 }
 

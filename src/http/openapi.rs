@@ -24,15 +24,15 @@ pub fn describe_problems(document: &mut OpenApi) {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
-    let others = [get, put, delete, patch].into_iter().flatten();
-    let posts = post.iter_mut().map(|operation| (Method::Post, operation));
-    others.map(|operation| (Method::Other, operation)).chain(posts)
+    let changes = [put, post, delete, patch].into_iter().flatten();
+    let reads = get.iter_mut().map(|operation| (Method::Read, operation));
+    changes.map(|operation| (Method::Change, operation)).chain(reads)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
-    Post,
-    Other,
+    Read,
+    Change,
 }
 
 fn complete(method: Method, operation: &mut Operation) {
@@ -65,7 +65,7 @@ fn classes(method: Method, operation: &Operation) -> Vec<Class> {
         (Class::Unauthenticated, keyed),
         (Class::Forbidden, keyed),
         (Class::NotFound, is_in(ParameterIn::Path)),
-        (Class::Conflict, method == Method::Post),
+        (Class::Conflict, method == Method::Change),
         (Class::StalePrecondition, if_match.is_some()),
         (Class::MissingPrecondition, must_match),
         (Class::TooSlow, body),

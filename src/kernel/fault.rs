@@ -86,6 +86,7 @@ codes! {
     AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
     IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
     AlreadyResolved "already_resolved" Conflict "It was decided already" "Read it: `status` says how it was decided.";
+    LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
     UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";

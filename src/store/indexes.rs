@@ -99,6 +99,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("status"),
             one("created_at"),
             one("updated_at"),
+            // An admin's look-up.
+            one("account_number"),
         ],
         "user_apps" => vec![
             one("user_id"),
@@ -112,6 +114,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // The app's own list, page by page, and its look-up by name.
             Index::on(doc! { "app_id": 1, "_id": 1 }),
             Index::on(doc! { "app_id": 1, "app_username": 1, "_id": 1 }),
+            // Counted from the index alone.
+            Index::on(doc! { "app_id": 1, "connection_status": 1, "_id": 1 }),
         ],
         "user_modules" => vec![one("module_name").unique(), one("status"), one("created_at")],
         "user_audit_logs" => vec![

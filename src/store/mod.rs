@@ -19,6 +19,7 @@ mod aside;
 mod batch;
 mod client;
 mod copies;
+mod count;
 mod doctor;
 mod figures;
 mod indexes;

@@ -187,6 +187,20 @@ impl Connection {
         self.previous_key = None;
     }
 
+    /// The person cuts the tie: what the app kept of them goes, and so does the key.
+    pub fn cut(&mut self) {
+        self.connection_status = ConnectionStatus::Revoked;
+        self.inactive_at = None;
+        self.app_username = None;
+        self.app_display_name = None;
+        self.app_version = None;
+        self.app_profile = AppProfile::default();
+        self.roles = Vec::new();
+        self.sync_frequency = SyncFrequency::default();
+        self.sync_settings = SyncSettings::default();
+        self.drop_key();
+    }
+
     pub fn between(user: UserId, app: &AppId) -> Key<Self> {
         Key::fields(BY_TIE, vec![user.0.into(), app.as_str().into()])
     }

@@ -1,11 +1,13 @@
 //! `identities`: what identifies a person. Uniqueness lives in `_id`, so it survives sharding.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::audit::actor::Subject;
 use crate::audit::seal::Sensitivity;
 use crate::kernel::email::Email;
-use crate::kernel::ids::{AppId, IdentityId, UserId};
+use crate::kernel::ids::{AppId, IdentityId, Name, OperatorId, UserId};
 use crate::kernel::phone::Phone;
 use crate::kernel::time::Timestamp;
 use crate::store::{Key, Kind, NO_VOLATILE, Record, Root};
@@ -20,7 +22,7 @@ pub struct Identity {
     pub user_id: UserId,
     pub kind: IdentityKind,
     pub value: String,
-    pub vouched_by: AppId,
+    pub vouched_by: Voucher,
     pub created_at: Timestamp,
 }
 
@@ -29,6 +31,44 @@ pub struct Identity {
 pub enum IdentityKind {
     Email,
     Phone,
+}
+
+/// Who says that the person can be reached there: stored as the app's id, or `operator:<id>`. A
+/// name has no colon, so one cannot pass for the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Voucher {
+    App(AppId),
+    Operator(OperatorId),
+}
+
+const OPERATOR: &str = "operator:";
+
+impl fmt::Display for Voucher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(app) => app.fmt(f),
+            Self::Operator(operator) => write!(f, "{OPERATOR}{operator}"),
+        }
+    }
+}
+
+impl From<Voucher> for String {
+    fn from(voucher: Voucher) -> Self {
+        voucher.to_string()
+    }
+}
+
+impl TryFrom<String> for Voucher {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let voucher = match text.strip_prefix(OPERATOR) {
+            Some(operator) => operator.parse().ok().map(Self::Operator),
+            None => Name::parse(&text).map(Self::App),
+        };
+        voucher.ok_or("neither an app nor an operator")
+    }
 }
 
 impl Record for Identity {
@@ -61,5 +101,21 @@ impl Identity {
 
     pub fn of_phone(phone: &Phone) -> Key<Self> {
         Key::id(phone.identity())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voucher_reads_back_as_what_it_was_written_from() {
+        for text in ["external_app_001", "operator:0123456789abcdef01234567"] {
+            let voucher = Voucher::try_from(text.to_owned()).expect("a voucher");
+            assert_eq!(String::from(voucher), text);
+        }
+        for text in ["", "operator:", "operator:shop", "user:0123456789abcdef01234567"] {
+            assert!(Voucher::try_from(text.to_owned()).is_err(), "{text}");
+        }
     }
 }

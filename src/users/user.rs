@@ -25,6 +25,9 @@ pub struct User {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub password_must_change: bool,
     pub status: UserStatus,
+    /// Why an admin has set the status; shown to admins only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
     pub created_at: Timestamp,
     /// Moves with the shared part only.
     pub updated_at: Timestamp,
@@ -34,6 +37,8 @@ pub struct User {
     pub audit: Audit,
     pub customer_id: CustomerId,
     pub account_number: AccountNumber,
+    #[serde(default, skip_serializing)]
+    pub revision: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +114,7 @@ impl Record for User {
         place: |_| Some(String::new()),
         sensitivity: |path| match path {
             "password" => Sensitivity::Secret,
-            "email" | "username" => Sensitivity::Personal,
+            "email" | "username" | "status_reason" => Sensitivity::Personal,
             _ if path == "profile" || path.starts_with("profile.") => Sensitivity::Personal,
             _ => Sensitivity::Plain,
         },
