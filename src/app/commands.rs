@@ -10,6 +10,7 @@ use super::bench;
 use super::build::{self, Purser, StopBy, job};
 use super::keys::{self, Keys};
 use super::seed;
+use crate::access::address::Network;
 use crate::apps::{self, NewOperator, OperatorRole};
 use crate::config::{self, Config};
 use crate::kernel::chance::Chance;
@@ -67,6 +68,10 @@ enum Operators {
         /// How long the key lives.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=90))]
         days: u16,
+        /// An address or network that the key may be used from; may be repeated. Everywhere,
+        /// unless given.
+        #[arg(long = "allowed-ip", value_parser = network)]
+        allowed_ips: Vec<Network>,
     },
     /// All operators, the newest first.
     List,
@@ -147,13 +152,18 @@ async fn migrate(purser: &Purser, plan: bool) -> Result<(), String> {
     Ok(())
 }
 
+fn network(text: &str) -> Result<Network, String> {
+    Network::parse(text).ok_or_else(|| "an IP address or a network, as 192.0.2.0/24".to_owned())
+}
+
 async fn operators(purser: &Purser, command: Operators) -> Result<(), String> {
     let fault = |fault: crate::kernel::fault::Fault| fault.to_string();
     match command {
-        Operators::Create { role, name, auditor_pii, days } => {
+        Operators::Create { role, name, auditor_pii, days, allowed_ips } => {
             let name = text::line(&name, 100).map_err(|accepted| format!("--name: {accepted}"))?;
             let grant = purser.gate.itself(job("command_line"), purser.context());
-            let new = NewOperator { name, role, auditor_pii, days, allowed_ips: Vec::new() };
+            let allowed_ips = allowed_ips.iter().map(Network::to_string).collect();
+            let new = NewOperator { name, role, auditor_pii, days, allowed_ips };
             let (id, key) =
                 apps::create_operator(&grant, &purser.store, new).await.map_err(fault)?;
             eprintln!("operator {id}; its key is shown this once:");

@@ -11,7 +11,7 @@ use utoipa::openapi::security::{
 
 use super::health;
 use crate::access::action::Described;
-use crate::{apps, connections, http, modules, trail};
+use crate::{apps, connections, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
     `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
@@ -28,6 +28,9 @@ pub fn openapi() -> String {
     let mut document = OpenApiBuilder::new().info(info.build()).build();
     document.merge(connections::Paper::openapi());
     document.merge(apps::Paper::openapi());
+    document.merge(apps::OperatorPaper::openapi());
+    document.merge(connections::AdminPaper::openapi());
+    document.merge(people::AdminPaper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(health::Paper::openapi());
     http::openapi::describe_problems(&mut document);
@@ -44,8 +47,15 @@ pub fn openapi() -> String {
 
 /// Every action that writes, and so can stand in the trail.
 pub fn actions() -> Vec<Described> {
-    let mut actions: Vec<_> =
-        [connections::WRITING, apps::WRITING, apps::OPERATOR_WRITING, modules::WRITING].concat();
+    let mut actions: Vec<_> = [
+        connections::WRITING,
+        connections::ADMIN_WRITING,
+        people::ADMIN_WRITING,
+        apps::WRITING,
+        apps::OPERATOR_WRITING,
+        modules::WRITING,
+    ]
+    .concat();
     actions.sort_by_key(|action| action.name);
     actions
 }

@@ -12,6 +12,9 @@ pub fn routes(config: &mut ServiceConfig) {
     people::routes(config);
     // Admins.
     apps::routes(config);
+    apps::operator_routes(config);
+    connections::admin_routes(config);
+    people::admin_routes(config);
     // Auditors.
     trail::routes(config);
     // Nobody in particular.

@@ -1,12 +1,14 @@
-//! `/v1/admin/apps`: handlers.
+//! `/v1/admin/apps`, and `/v1/app` for the app itself: handlers.
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use utoipa::OpenApi;
 
 use super::actions::{ChangeApp, IssueAppKey, ReadApps, RegisterApp, RevokeAppKey};
 use super::commands::{self, Extent};
+use super::actions::{ChangeApp, IssueAppKey, ReadApps, ReadItself, RegisterApp, RevokeAppKey};
+use super::commands;
 use super::queries;
-use super::view::{AppPage, AppView, IssuedView, issued, view};
+use super::view::{AppPage, AppView, IssuedView, OwnAppView, issued, own_view, view};
 use super::wire::{self, AppBody, AppPatch, KeyBody};
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
@@ -32,11 +34,12 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/v1/admin/apps/{app}/keys").route(web::post().to(issue_key)))
         .service(
             web::resource("/v1/admin/apps/{app}/keys/{key}").route(web::delete().to(revoke_key)),
-        );
+        )
+        .service(web::resource("/v1/app").route(web::get().to(read_itself)));
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(register, list, read, change, issue_key, revoke_key))]
+#[openapi(paths(register, list, read, change, issue_key, revoke_key, read_itself))]
 pub struct Paper;
 
 /// Register an app.
@@ -132,6 +135,15 @@ async fn revoke_key(
     let (app, key) = path.into_inner();
     commands::revoke_key(&call.grant, &store, app_id(&app)?, key, extent).await?;
     Ok(Answer::no_content())
+}
+
+/// Read the calling app's own settings, keys and use.
+#[utoipa::path(get, path = "/v1/app", operation_id = "read_own_app", tag = "apps",
+    responses((status = 200, body = OwnAppView)))]
+async fn read_itself(call: Call<ReadItself>, store: Data<Store>) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let (app, active_connections) = queries::itself(&call.grant, &store).await?;
+    Ok(Answer::ok(&own_view(&app, active_connections))?)
 }
 
 /// An id that can be none is answered like one that does not exist.

@@ -18,12 +18,13 @@ mod wire;
 
 pub use actions::{IssueAppKey, ReadApps, RegisterApp, WRITING};
 pub use commands::{NewApp, NewKey, issue_key, register};
+pub use commands::{LimitsChange, NewApp, issue_key, register};
 pub use http::{Paper, routes};
 pub use model::{App, AppKey, Issuance, Role, Trust};
 pub use operators::{
-    CreateOperator, ListOperators, NewOperator, Operator, OperatorRole, RevokeOperator,
-    WRITING as OPERATOR_WRITING, create as create_operator, list as list_operators,
-    revoke as revoke_operator,
+    CreateOperator, ListOperators, NewOperator, Operator, OperatorRole, Paper as OperatorPaper,
+    RevokeOperator, WRITING as OPERATOR_WRITING, create as create_operator,
+    list_all as list_operators, revoke as revoke_operator, routes as operator_routes,
 };
 pub use queries::find;
-pub use wire::new_app;
+pub use wire::{LimitsBody, LimitsPatch, new_app};

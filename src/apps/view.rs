@@ -45,6 +45,41 @@ pub struct KeyView {
     last_used_at: Option<String>,
 }
 
+/// An app as it sees itself: what admins see of it without their own bookkeeping.
+#[derive(Serialize, ToSchema)]
+pub struct OwnAppView {
+    app_id: String,
+    name: String,
+    description: String,
+    status: AppStatus,
+    trust: Trust,
+    /// The ceiling of what its connections may hold.
+    permissions: Vec<String>,
+    default_permissions: Vec<String>,
+    /// What of the shared part it sees, as paths; `null` is everything.
+    visible_fields: Option<Vec<String>>,
+    may_issue: IssuanceBody,
+    roles: Vec<RoleBody>,
+    /// What each of its connections starts with.
+    rate_limits: LimitsBody,
+    /// What the app may ask in all, through all its keys.
+    total_rate_limits: LimitsBody,
+    allowed_ips: Vec<String>,
+    reveal_keys: bool,
+    keys: Vec<KeyView>,
+    created_at: String,
+    updated_at: String,
+    r#use: UseView,
+}
+
+/// How much of it is in use; what is left of the limits is in the `RateLimit` header.
+#[derive(Serialize, ToSchema)]
+struct UseView {
+    /// Counted up to 10,000: that number means so many or more.
+    #[schema(example = 42)]
+    active_connections: u64,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct IssuedView {
     app: AppView,
@@ -94,6 +129,30 @@ pub fn view(app: &App) -> AppView {
         created_at: rfc3339(app.created_at),
         updated_at: rfc3339(app.updated_at),
         revision: app.revision,
+    }
+}
+
+pub fn own_view(app: &App, active_connections: u64) -> OwnAppView {
+    let seen = view(app);
+    OwnAppView {
+        app_id: seen.app_id,
+        name: seen.name,
+        description: seen.description,
+        status: seen.status,
+        trust: seen.trust,
+        permissions: seen.permissions,
+        default_permissions: seen.default_permissions,
+        visible_fields: seen.visible_fields,
+        may_issue: seen.may_issue,
+        roles: seen.roles,
+        rate_limits: seen.rate_limits,
+        total_rate_limits: seen.total_rate_limits,
+        allowed_ips: seen.allowed_ips,
+        reveal_keys: seen.reveal_keys,
+        keys: seen.keys,
+        created_at: seen.created_at,
+        updated_at: seen.updated_at,
+        r#use: UseView { active_connections },
     }
 }
 

@@ -344,7 +344,7 @@ impl Checks {
         }
     }
 
-    fn limits_change(&mut self, pointer: &str, patch: Patch<LimitsPatch>) -> LimitsChange {
+    pub fn limits_change(&mut self, pointer: &str, patch: Patch<LimitsPatch>) -> LimitsChange {
         let patch = self.kept(pointer, patch).unwrap_or_default();
         let mut rate = |name: &str, patch: Patch<i64>| {
             let pointer = format!("{pointer}/{name}");

@@ -14,6 +14,7 @@
 //! To add a field that apps may change: `change` (what it does), `wire` (what is accepted), `view`.
 
 mod actions;
+mod admin;
 mod change;
 mod commands;
 mod http;
@@ -27,6 +28,9 @@ mod waiting;
 mod wire;
 
 pub use actions::{FindUsers, LetGo, ReadUser, RegisterUser, UpdateUser, WRITING};
+pub use admin::{
+    Paper as AdminPaper, TieView, WRITING as ADMIN_WRITING, routes as admin_routes, tie,
+};
 pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
 pub use commands::{Desk, let_go, update_user};
 pub use http::{Paper, routes};

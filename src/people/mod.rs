@@ -4,6 +4,10 @@
 //! at one pace. What an admin changes of a person is a change of the record like any other, with
 //! an entry that names the admin.
 
+mod admin;
+
 use actix_web::web::ServiceConfig;
+
+pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes};
 
 pub fn routes(_config: &mut ServiceConfig) {}

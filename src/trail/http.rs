@@ -1,16 +1,16 @@
-//! `/v1/audit/logs`: wire types and handlers.
+//! `/v1/audit/logs`, and `/v1/app/audit` for an app itself: wire types and handlers.
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{OpenApi, ToSchema};
 
-use super::actions::ReadTrail;
+use super::actions::{ReadOwnTrail, ReadTrail};
 use super::queries::{self, Filter};
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::audit::actor::Actor;
-use crate::audit::entry::{Entry, Outcome};
+use crate::audit::entry::{Entry, Line, Outcome};
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
@@ -24,11 +24,12 @@ use crate::store::Store;
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/v1/audit/logs").route(web::get().to(list)))
-        .service(web::resource("/v1/audit/logs/{entry}").route(web::get().to(one)));
+        .service(web::resource("/v1/audit/logs/{entry}").route(web::get().to(one)))
+        .service(web::resource("/v1/app/audit").route(web::get().to(own)));
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(list, one))]
+#[openapi(paths(list, one, own))]
 pub struct Paper;
 
 /// One line of the trail. Personal values are `[masked]` unless the operator may see them.
@@ -61,6 +62,31 @@ struct EntryView {
 #[derive(Serialize, ToSchema)]
 struct EntryPage {
     items: Vec<EntryView>,
+    next_cursor: Option<String>,
+}
+
+/// What an app has done, to whom: an entry without its values.
+#[derive(Serialize, ToSchema)]
+struct OwnEntryView {
+    id: String,
+    user_id: Option<String>,
+    action: String,
+    module: String,
+    timestamp: String,
+    /// What was changed; the values are not shown.
+    paths: Vec<String>,
+    /// The connection through which; `null` where the app has made it with the entry.
+    connection_id: Option<String>,
+    request_id: Option<String>,
+    #[schema(value_type = Object)]
+    actor: Actor,
+    #[schema(value_type = String)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OwnEntryPage {
+    items: Vec<OwnEntryView>,
     next_cursor: Option<String>,
 }
 
@@ -104,6 +130,28 @@ async fn one(
     Ok(Answer::ok(&view(&entry))?)
 }
 
+/// List what the calling app has done itself, the newest first, without values.
+#[utoipa::path(get, path = "/v1/app/audit", operation_id = "list_own_entries", tag = "apps",
+    params(("user_id" = Option<String>, Query), ("action" = Option<String>, Query),
+        ("from" = Option<String>, Query, description = "RFC 3339, included"),
+        ("to" = Option<String>, Query, description = "RFC 3339, not included"),
+        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = OwnEntryPage)))]
+async fn own(
+    call: Call<ReadOwnTrail>,
+    store: Data<Store>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
+    call.query.only(&["user_id", "action", "from", "to", "limit", "cursor"])?;
+    let (scope, route) = (call.grant.scope(), "/v1/app/audit");
+    let list = List { scope, route, filter: call.query.filter() };
+    let after = call.query.cursor().map(|cursor| gate.open_cursor(&list, cursor)).transpose()?;
+    let (filter, limit) = (asked(&call.query)?, call.query.limit()?);
+    let page = queries::own(&call.grant, &store, filter, limit, after).await?;
+    let next_cursor = page.next.map(|next| gate.seal_cursor(&list, &next)).transpose()?;
+    Ok(Answer::ok(&OwnEntryPage { items: page.items.iter().map(own_view).collect(), next_cursor })?)
+}
+
 const WORD: &str = "1 to 128 characters of a-z, 0-9, _, . and -";
 
 fn filter(query: &Parameters) -> Result<Filter, Fault> {
@@ -111,9 +159,15 @@ fn filter(query: &Parameters) -> Result<Filter, Fault> {
         "user_id", "app_id", "subject", "actor", "action", "module", "path", "ip", "outcome",
         "from", "to", "limit", "cursor",
     ])?;
+    asked(query)
+}
+
+/// What of a filter is sent; which of it may be, the caller has said.
+fn asked(query: &Parameters) -> Result<Filter, Fault> {
     let time = "an RFC 3339 time, such as 2026-11-22T00:00:00Z";
     let id = "24 hexadecimal digits";
     Ok(Filter {
+        through: None,
         user_id: query.parsed("user_id", id, |text| text.parse().ok())?,
         app_id: query.parsed("app_id", NAME_RULE, Name::parse)?,
         subject: query.parsed("subject", SUBJECT, subject)?,
@@ -145,6 +199,21 @@ fn word(text: &str) -> Option<String> {
 fn address(text: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
     ((2..=64).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+}
+
+fn own_view(line: &Line) -> OwnEntryView {
+    OwnEntryView {
+        id: line.id.to_string(),
+        user_id: line.user_id.map(|id| id.to_string()),
+        action: line.action.clone(),
+        module: line.module.clone(),
+        timestamp: rfc3339(line.timestamp),
+        paths: line.paths.clone(),
+        connection_id: line.connection_id.map(|id| id.to_string()),
+        request_id: line.request_id.clone(),
+        actor: line.actor.clone(),
+        outcome: line.outcome,
+    }
 }
 
 fn view(entry: &Entry) -> EntryView {

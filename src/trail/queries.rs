@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use bson::{Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 
-use super::actions::ReadTrail;
+use super::actions::{ReadOwnTrail, ReadTrail};
 use crate::access::grant::Granted;
-use crate::audit::entry::Entry;
+use crate::audit::entry::{Entry, Line};
 use crate::audit::seal;
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::{Code, Fault};
@@ -23,6 +23,8 @@ pub struct Filter {
     /// `user:<id>`, `app:<id>`, …: one aggregate's own history.
     pub subject: Option<String>,
     pub actor: Option<String>,
+    /// This app itself, or a user through it.
+    pub through: Option<AppId>,
     pub action: Option<String>,
     pub module: Option<String>,
     /// This path, or one below it.
@@ -62,6 +64,38 @@ pub async fn list(
     Ok(Page { items: opened(grant, store, page.items).await?, next: page.next })
 }
 
+/// What the calling app has done, without values: they are the person's, not the app's.
+pub async fn own(
+    grant: &Granted<ReadOwnTrail>,
+    store: &Store,
+    filter: Filter,
+    limit: Limit,
+    after: Option<Position>,
+) -> Result<Page<Line, Position>, Fault> {
+    let app = &grant.target().app;
+    let filter = Filter { through: Some(app.clone()), ..filter };
+    let query = Query::of(Entry::COLLECTION, condition(&filter, after))
+        .sort(doc! { "timestamp": -1, "_id": -1 })
+        .limit(limit.rows() + 1)
+        .only(Line::projection());
+    let rows = store.list(&grant.pass(), query).await?;
+    let position =
+        |line: &Line| Position { millis: line.timestamp.timestamp_millis(), id: line.id };
+    let mut page = Page::cut(rows, limit, position);
+    for line in &mut page.items {
+        line.paths.retain(|path| is_own(path, app));
+    }
+    Ok(page)
+}
+
+/// Another app's place has no business in an entry of this one; if it ever stands there, it is not
+/// shown.
+fn is_own(path: &str, app: &AppId) -> bool {
+    let Some(place) = path.strip_prefix("apps.") else { return true };
+    let below = place.strip_prefix(app.as_str());
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 pub async fn one(grant: &Granted<ReadTrail>, store: &Store, id: EntryId) -> Result<Entry, Fault> {
     let query = Query::of(Entry::COLLECTION, doc! { "_id": id.0 }).limit(1);
     let entry = store.list(&grant.pass(), query).await?;
@@ -84,6 +118,11 @@ fn condition(filter: &Filter, after: Option<Position>) -> Document {
     equal("ip_address", filter.ip.clone().map(Bson::from));
     equal("outcome", filter.outcome.map(Bson::from));
     let mut and: Vec<Document> = Vec::new();
+    if let Some(app) = &filter.through {
+        equal("app_id", Some(app.as_str().into()));
+        let itself = doc! { "actor.kind": "app", "actor.id": app.as_str() };
+        and.push(doc! { "$or": [itself, { "actor.kind": "user" }] });
+    }
     if let Some(path) = &filter.path {
         // "/" is the character after ".": everything that starts with the path and a dot.
         let below =
@@ -143,6 +182,23 @@ fn open(entry: &mut Entry, key: Option<&DataKey>) {
             } else {
                 *value = seal::unmarked(value.clone());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::ids::Name;
+
+    #[test]
+    fn the_place_of_an_app_whose_name_begins_alike_is_another_apps() {
+        let shop = Name::parse("shop").expect("a name");
+        for own in ["profile.first_name", "apps.shop.app_profile", "apps.shop", "apps_are"] {
+            assert!(is_own(own, &shop), "{own}");
+        }
+        for foreign in ["apps.shop_two.permissions", "apps.bank.key_id", "apps."] {
+            assert!(!is_own(foreign, &shop), "{foreign}");
         }
     }
 }
