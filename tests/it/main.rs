@@ -2,6 +2,9 @@
 
 mod harness;
 
+mod admin_connections;
+mod admin_users;
+mod app_itself;
 mod apps;
 mod architecture;
 mod command_line;
@@ -14,6 +17,7 @@ mod limits;
 mod main_job;
 mod metrics;
 mod nets;
+mod operators;
 mod papers;
 mod patch;
 mod registration;

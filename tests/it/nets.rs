@@ -64,6 +64,8 @@ struct Props {
     app: String,
     key: String,
     entry: String,
+    tie: String,
+    operator: String,
 }
 
 impl<'a> Stage<'a> {
@@ -89,7 +91,13 @@ impl<'a> Stage<'a> {
         let key = made["app"]["keys"][0]["id"].as_str().expect("a key's id").to_owned();
         let newest = &self.purser.db_entries(doc! { "app_id": "shop" })[0];
         let entry = newest.get_object_id("_id").expect("an id").to_hex();
-        Props { number, user, connection, app, key, entry }
+        let user_id = bson::oid::ObjectId::parse_str(&user).expect("an id");
+        let tie = &self.purser.db_find("user_apps", doc! { "user_id": user_id })[0];
+        let tie = tie.get_object_id("_id").expect("an id").to_hex();
+        let body = json!({ "name": "A target", "role": "auditor", "days": 1 });
+        let added = self.admin.post("/v1/admin/operators", body).expect(201);
+        let operator = added["operator"]["id"].as_str().expect("an id").to_owned();
+        Props { number, user, connection, app, key, entry, tie, operator }
     }
 
     /// A caller of this audience who may.
@@ -112,6 +120,8 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{key}", &props.key)
         .replace("{entry}", &props.entry)
         + if operation.id == "check_access" { "?permission=help" } else { "" };
+        .replace("{connection}", &props.tie)
+        .replace("{operator}", &props.operator);
     let body = body(&operation.id, props.number);
     let who = who.with("If-Match", "*");
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -129,6 +139,14 @@ fn body(operation: &str, number: u32) -> Option<Value> {
         "change_app" => json!({ "name": "Another name" }),
         "issue_app_key" | "rotate_connection_key" => json!({}),
         "assign_roles" => json!({ "roles": ["helper"] }),
+        "issue_app_key" => json!({}),
+        "reactivate_user" => json!({}),
+        "suspend_user" => json!({ "reason": "asked for" }),
+        "change_email" => json!({ "email": format!("other{number}@example.com") }),
+        "set_password" => json!({ "password": "correct horse battery" }),
+        "change_connection" => json!({ "permissions": [] }),
+        "add_operator" => json!({ "name": "New", "role": "auditor", "days": 30 }),
+        "change_operator" => json!({ "name": "Another name" }),
         _ => return None,
     })
 }
@@ -169,11 +187,14 @@ fn every_operation_refuses_every_bad_credential() {
     assert_eq!(open, OPEN, "operations without a key");
 }
 
+const APP_KEY_ONLY: &[&str] = &["/v1/users", "/v1/app", "/v1/app/audit"];
+
 /// Keys that are in use, and of a kind that can never do this.
 fn wrong_kinds(stage: &Stage<'_>, operation: &Operation, props: &Props) -> Vec<Principal> {
     let (app, connection) = (stage.shop.clone(), props.connection.clone());
     match operation.audience.as_str() {
         "apps" if operation.path == "/v1/users" || BY_APP.contains(&operation.id.as_str()) => {
+        "apps" if APP_KEY_ONLY.contains(&operation.path.as_str()) => {
             vec![connection, stage.admin.clone(), stage.auditor.clone()]
         }
         "apps" => vec![stage.admin.clone(), stage.auditor.clone()],
@@ -265,6 +286,10 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
     let stage = Stage::new(&purser);
     for operation in operations() {
         let props = stage.props(&["read", "write", "wallet_access"]);
+        if operation.id == "reactivate_user" {
+            let path = format!("/v1/admin/users/{}/suspend", props.user);
+            stage.admin.post(&path, json!({})).expect(200);
+        }
         let before = purser.db_entries(doc! {}).len();
         let request = format!("req_{}", operation.id);
         let who = stage.right(&operation.audience).with("X-Request-Id", &request);

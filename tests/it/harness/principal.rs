@@ -62,6 +62,11 @@ impl Principal {
         self.send("PATCH", path, Some(body.to_string().into_bytes()))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is sent is written where it is sent")]
+    pub fn put(&self, path: &str, body: Value) -> Reply {
+        self.send("PUT", path, Some(body.to_string().into_bytes()))
+    }
+
     pub fn delete(&self, path: &str) -> Reply {
         self.send("DELETE", path, None)
     }
