@@ -66,7 +66,7 @@ pub fn new_operator(body: OperatorBody) -> Result<NewOperator, Fault> {
         role: body.role,
         auditor_pii: body.auditor_pii,
         days: days.unwrap_or(1),
-        allowed_ips: errors.networks("/allowed_ips", body.allowed_ips),
+        allowed_ips: errors.networks("/allowed_ips", &body.allowed_ips),
     };
     errors.or(new)
 }
@@ -86,7 +86,7 @@ pub fn operator_change(body: OperatorPatch) -> Result<OperatorChange, Fault> {
         }),
         allowed_ips: errors
             .kept("/allowed_ips", body.allowed_ips)
-            .map(|networks| errors.networks("/allowed_ips", networks)),
+            .map(|networks| errors.networks("/allowed_ips", &networks)),
     };
     errors.or(change)
 }

@@ -51,7 +51,7 @@ pub fn tie_change(body: TiePatch) -> Result<TieChange, Fault> {
         status: errors.kept("/connection_status", body.connection_status),
         allowed_ips: errors
             .kept("/allowed_ips", body.allowed_ips)
-            .map(|networks| errors.networks("/allowed_ips", networks)),
+            .map(|networks| errors.networks("/allowed_ips", &networks)),
     };
     errors.or(change)
 }
