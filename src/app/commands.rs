@@ -110,7 +110,6 @@ fn execute(line: CommandLine) -> Result<(), String> {
             with_database(&runtime, &purser, operators(&purser, command))
         }
         Command::Keys(command) => with_database(&runtime, &purser, keys::run(&purser, command)),
-        Command::Bench(bench) => runtime.block_on(bench::run(&purser, bench)),
         Command::Bench(bench) => bench::run(&purser, &runtime, &bench, line.config.as_deref()),
     };
     runtime.block_on(purser.store.drain());

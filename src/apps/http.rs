@@ -3,10 +3,8 @@
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use utoipa::OpenApi;
 
-use super::actions::{ChangeApp, IssueAppKey, ReadApps, RegisterApp, RevokeAppKey};
-use super::commands::{self, Extent};
 use super::actions::{ChangeApp, IssueAppKey, ReadApps, ReadItself, RegisterApp, RevokeAppKey};
-use super::commands;
+use super::commands::{self, Extent};
 use super::queries;
 use super::view::{AppPage, AppView, IssuedView, OwnAppView, issued, own_view, view};
 use super::wire::{self, AppBody, AppPatch, KeyBody};

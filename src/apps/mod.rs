@@ -17,8 +17,7 @@ mod view;
 mod wire;
 
 pub use actions::{IssueAppKey, ReadApps, RegisterApp, WRITING};
-pub use commands::{NewApp, NewKey, issue_key, register};
-pub use commands::{LimitsChange, NewApp, issue_key, register};
+pub use commands::{LimitsChange, NewApp, NewKey, issue_key, register};
 pub use http::{Paper, routes};
 pub use model::{App, AppKey, Issuance, Role, Trust};
 pub use operators::{

@@ -119,9 +119,9 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{app}", &props.app)
         .replace("{key}", &props.key)
         .replace("{entry}", &props.entry)
-        + if operation.id == "check_access" { "?permission=help" } else { "" };
         .replace("{connection}", &props.tie)
-        .replace("{operator}", &props.operator);
+        .replace("{operator}", &props.operator)
+        + if operation.id == "check_access" { "?permission=help" } else { "" };
     let body = body(&operation.id, props.number);
     let who = who.with("If-Match", "*");
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -139,7 +139,6 @@ fn body(operation: &str, number: u32) -> Option<Value> {
         "change_app" => json!({ "name": "Another name" }),
         "issue_app_key" | "rotate_connection_key" => json!({}),
         "assign_roles" => json!({ "roles": ["helper"] }),
-        "issue_app_key" => json!({}),
         "reactivate_user" => json!({}),
         "suspend_user" => json!({ "reason": "asked for" }),
         "change_email" => json!({ "email": format!("other{number}@example.com") }),
@@ -193,8 +192,10 @@ const APP_KEY_ONLY: &[&str] = &["/v1/users", "/v1/app", "/v1/app/audit"];
 fn wrong_kinds(stage: &Stage<'_>, operation: &Operation, props: &Props) -> Vec<Principal> {
     let (app, connection) = (stage.shop.clone(), props.connection.clone());
     match operation.audience.as_str() {
-        "apps" if operation.path == "/v1/users" || BY_APP.contains(&operation.id.as_str()) => {
-        "apps" if APP_KEY_ONLY.contains(&operation.path.as_str()) => {
+        "apps"
+            if APP_KEY_ONLY.contains(&operation.path.as_str())
+                || BY_APP.contains(&operation.id.as_str()) =>
+        {
             vec![connection, stage.admin.clone(), stage.auditor.clone()]
         }
         "apps" => vec![stage.admin.clone(), stage.auditor.clone()],
