@@ -10,6 +10,7 @@ use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::docs::Docs;
 use super::routes::routes;
 use super::{listen, metrics, telemetry, workers};
 use crate::access::anonymous::Anonymous;
@@ -238,6 +239,7 @@ fn server(
     let (door, gate) = (Data::new(door), Data::new(purser.gate.clone()));
     let (store, desk) = (Data::new(purser.store.clone()), Data::new(purser.desk.clone()));
     let chance = Data::new(purser.chance.clone());
+    let docs = Data::new(Docs::new()?);
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -247,6 +249,7 @@ fn server(
             .app_data(chance.clone())
             .app_data(edge.clone())
             .wrap(Condition::new(!origins.is_empty(), edge::cors(&origins)))
+            .app_data(docs.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

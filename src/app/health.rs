@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use super::papers;
+use super::docs::Docs;
 use crate::http::answer::Answer;
 use crate::http::anybody::Anybody;
 use crate::http::problem::Problem;
@@ -20,6 +19,7 @@ pub struct Paper;
 
 #[derive(Serialize, ToSchema)]
 struct Status {
+    #[schema(example = "ok")]
     status: &'static str,
 }
 
@@ -40,10 +40,12 @@ pub async fn readyz(_: Anybody, store: Data<Store>) -> Result<Answer, Problem> {
     Ok(Answer::ok(&Status { status: "ready" })?)
 }
 
-/// This document.
+/// This document; `/docs` shows it as a page.
 #[utoipa::path(get, path = "/openapi.json", tag = "anybody", security(()),
     responses((status = 200, body = Object)))]
 pub async fn openapi(_: Anybody) -> HttpResponse {
     let document = papers::openapi();
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(document)
+pub async fn openapi(docs: Data<Docs>) -> HttpResponse {
+    docs.document()
 }

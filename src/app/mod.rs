@@ -8,6 +8,7 @@ pub mod bench;
 pub mod build;
 pub mod bulk;
 mod commands;
+mod docs;
 mod health;
 mod keys;
 mod listen;

@@ -33,7 +33,6 @@ pub fn openapi() -> String {
     document.merge(people::AdminPaper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(health::Paper::openapi());
-    http::openapi::describe_problems(&mut document);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(bearer));
@@ -42,7 +41,8 @@ pub fn openapi() -> String {
     let either = ["key", "key_in_header"];
     let requirement = |name| SecurityRequirement::new(name, Vec::<String>::new());
     document.security = Some(either.map(requirement).to_vec());
-    document.to_pretty_json().expect("an OpenAPI document is JSON")
+    let document = http::openapi::complete(&document);
+    serde_json::to_string_pretty(&document).expect("a JSON value is JSON")
 }
 
 /// Every action that writes, and so can stand in the trail.

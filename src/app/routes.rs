@@ -3,7 +3,7 @@
 
 use actix_web::web::{self, ServiceConfig};
 
-use super::health;
+use super::{docs, health};
 use crate::{apps, connections, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -21,5 +21,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/healthz").route(web::get().to(health::healthz)))
         .service(web::resource("/readyz").route(web::get().to(health::readyz)))
-        .service(web::resource("/openapi.json").route(web::get().to(health::openapi)));
+        .service(web::resource("/openapi.json").route(web::get().to(health::openapi)))
+        .service(web::resource("/docs").route(web::get().to(docs::page)))
+        .service(web::resource("/docs/{file}").route(web::get().to(docs::file)));
 }

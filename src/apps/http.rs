@@ -12,6 +12,7 @@ use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, Name};
@@ -42,8 +43,9 @@ pub struct Paper;
 
 /// Register an app.
 #[utoipa::path(post, path = "/v1/admin/apps", operation_id = "register_app", tag = "admins",
+    extensions(("x-needs" = json!(needs::<RegisterApp>()))),
     request_body = AppBody, params(("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 201, body = IssuedView, description = "Registered, with its first key")))]
+    responses((status = 201, body = IssuedView, description = "Registered, with its first key", headers(("ETag" = String)))))]
 async fn register(
     call: Call<RegisterApp, Json<AppBody>>,
     store: Data<Store>,
@@ -56,6 +58,7 @@ async fn register(
 
 /// List the apps.
 #[utoipa::path(get, path = "/v1/admin/apps", operation_id = "list_apps", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadApps>()))),
     params(("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = AppPage)))]
 async fn list(
@@ -73,8 +76,9 @@ async fn list(
 }
 
 /// Read an app.
-#[utoipa::path(get, path = "/v1/admin/apps/{app}", operation_id = "read_app", tag = "admins", params(("app" = String, Path)),
-    responses((status = 200, body = AppView)))]
+#[utoipa::path(get, path = "/v1/admin/apps/{app}", operation_id = "read_app", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadApps>()))), params(("app" = String, Path)),
+    responses((status = 200, body = AppView, headers(("ETag" = String)))))]
 async fn read(
     call: Call<ReadApps>,
     store: Data<Store>,
@@ -86,7 +90,8 @@ async fn read(
 }
 
 /// Change the settings of an app (merge patch).
-#[utoipa::path(patch, path = "/v1/admin/apps/{app}", operation_id = "change_app", tag = "admins", request_body = AppPatch,
+#[utoipa::path(patch, path = "/v1/admin/apps/{app}", operation_id = "change_app", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ChangeApp>()))), request_body = AppPatch,
     params(("app" = String, Path), ("If-Match" = String, Header, description = "The ETag of the last answer")),
     responses((status = 200, body = AppView)))]
 async fn change(
@@ -102,8 +107,11 @@ async fn change(
 
 /// Issue a further key of an app, in the place of another or beside it.
 #[utoipa::path(post, path = "/v1/admin/apps/{app}/keys", operation_id = "issue_app_key", tag = "admins", request_body = KeyBody,
+/// Issue a further key of an app.
+#[utoipa::path(post, path = "/v1/admin/apps/{app}/keys", operation_id = "issue_app_key", tag = "admins",
+    extensions(("x-needs" = json!(needs::<IssueAppKey>()))), request_body = KeyBody,
     params(("app" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 201, body = IssuedView)))]
+    responses((status = 201, body = IssuedView, headers(("ETag" = String)))))]
 async fn issue_key(
     call: Call<IssueAppKey, Json<KeyBody>>,
     store: Data<Store>,
@@ -120,6 +128,8 @@ async fn issue_key(
 #[utoipa::path(delete, path = "/v1/admin/apps/{app}/keys/{key}", operation_id = "revoke_app_key", tag = "admins",
     params(("app" = String, Path), ("key" = String, Path, description = "The key's id"),
         ("revoke_connection_keys" = Option<bool>, Query, description = "End every connection key of the app too; the app has them made anew with `POST …/connection/key`")),
+    extensions(("x-needs" = json!(needs::<RevokeAppKey>()))),
+    params(("app" = String, Path), ("key" = String, Path, description = "The key's id")),
     responses((status = 204, description = "Refused from now on")))]
 async fn revoke_key(
     call: Call<RevokeAppKey>,

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::commands::Issued;
 use super::model::{App, AppKey, AppStatus, Role, Trust};
-use super::wire::{IssuanceBody, LimitsBody, RoleBody};
+use super::wire::{IssuanceBody, LimitsBody, RoleBody, shared_fields};
 use crate::kernel::time::rfc3339;
 
 /// An app, without its keys' material.
@@ -18,6 +18,8 @@ pub struct AppView {
     trust: Trust,
     permissions: Vec<String>,
     default_permissions: Vec<String>,
+    /// `null` is everything.
+    #[schema(schema_with = shared_fields, required = true)]
     visible_fields: Option<Vec<String>>,
     may_issue: IssuanceBody,
     roles: Vec<RoleBody>,
@@ -32,16 +34,21 @@ pub struct AppView {
     connection_keys_revoked_at: Option<String>,
     created_at: String,
     updated_at: String,
+    #[schema(minimum = 1)]
     revision: i64,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct KeyView {
+    #[schema(pattern = "^[0-9A-Za-z]{12}$", example = "0aB1cD2eF3gH")]
     id: String,
     hint: String,
     created_at: String,
+    #[schema(required = true)]
     expires_at: Option<String>,
+    #[schema(required = true)]
     revoked_at: Option<String>,
+    #[schema(required = true)]
     last_used_at: Option<String>,
 }
 
@@ -89,9 +96,13 @@ pub struct IssuedView {
 
 #[derive(Serialize, ToSchema)]
 pub struct AppPage {
+    #[schema(max_items = 200)]
     pub items: Vec<AppView>,
+    /// `null` on the last page.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
+
 pub fn issued(issued: &Issued) -> IssuedView {
     IssuedView {
         app: AppView { revision: issued.revision, ..view(&issued.app) },

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 
 use super::commands::{AppChange, LimitsChange, NewApp, NewKey, Replaced};
 use super::model::{AppStatus, Issuance, Role, Trust};
@@ -21,8 +22,9 @@ pub struct AppBody {
     /// `[a-z0-9_]{3,64}`, for good.
     #[schema(example = "external_app_001")]
     app_id: String,
-    #[schema(example = "External Application")]
+    #[schema(example = "External Application", min_length = 1, max_length = 100)]
     name: String,
+    #[schema(max_length = 500)]
     #[serde(default)]
     description: String,
     trust: Trust,
@@ -32,9 +34,11 @@ pub struct AppBody {
     /// What a connection holds unless the registration says otherwise; the ceiling, unless sent.
     default_permissions: Option<Vec<String>>,
     /// What of the shared part the app sees, as paths; `null` is everything.
+    #[schema(schema_with = shared_fields, required = false)]
     visible_fields: Option<Vec<String>>,
     #[serde(default)]
     may_issue: IssuanceBody,
+    #[schema(max_items = 50)]
     #[serde(default)]
     roles: Vec<RoleBody>,
     /// What each of its connections starts with.
@@ -43,7 +47,7 @@ pub struct AppBody {
     /// What the app may ask in all, through all its keys; 60,000 a minute, 1,000,000 an hour.
     total_rate_limits: Option<LimitsBody>,
     /// Addresses and networks that app keys may be used from; everywhere, unless sent.
-    #[schema(example = json!(["203.0.113.7", "2001:db8::/32"]))]
+    #[schema(max_items = 100, example = json!(["203.0.113.7", "2001:db8::/32"]))]
     #[serde(default)]
     allowed_ips: Vec<String>,
     /// Whether connection keys of this app may be revealed again.
@@ -55,43 +59,43 @@ pub struct AppBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppPatch {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 100)]
     #[serde(default)]
     name: Patch<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, max_length = 500)]
     #[serde(default)]
     description: Patch<String>,
-    #[schema(value_type = Option<AppStatus>)]
+    #[schema(value_type = AppStatus)]
     #[serde(default)]
     status: Patch<AppStatus>,
-    #[schema(value_type = Option<Trust>)]
+    #[schema(value_type = Trust)]
     #[serde(default)]
     trust: Patch<Trust>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>)]
     #[serde(default)]
     permissions: Patch<Vec<String>>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>)]
     #[serde(default)]
     default_permissions: Patch<Vec<String>>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(schema_with = shared_fields)]
     #[serde(default)]
     visible_fields: Patch<Vec<String>>,
-    #[schema(value_type = Option<IssuancePatch>)]
+    #[schema(value_type = IssuancePatch)]
     #[serde(default)]
     may_issue: Patch<IssuancePatch>,
-    #[schema(value_type = Option<Vec<RoleBody>>)]
+    #[schema(value_type = Vec<RoleBody>, max_items = 50)]
     #[serde(default)]
     roles: Patch<Vec<RoleBody>>,
-    #[schema(value_type = Option<LimitsPatch>)]
+    #[schema(value_type = LimitsPatch)]
     #[serde(default)]
     rate_limits: Patch<LimitsPatch>,
-    #[schema(value_type = Option<LimitsPatch>)]
+    #[schema(value_type = LimitsPatch)]
     #[serde(default)]
     total_rate_limits: Patch<LimitsPatch>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>, max_items = 100)]
     #[serde(default)]
     allowed_ips: Patch<Vec<String>>,
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     #[serde(default)]
     reveal_keys: Patch<bool>,
 }
@@ -99,10 +103,10 @@ pub struct AppPatch {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuancePatch {
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(schema_with = categories)]
     #[serde(default)]
     categories: Patch<Vec<String>>,
-    #[schema(value_type = Option<i64>)]
+    #[schema(value_type = i64, minimum = 0)]
     #[serde(default)]
     per_day: Patch<i64>,
 }
@@ -110,10 +114,10 @@ pub struct IssuancePatch {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsPatch {
-    #[schema(value_type = Option<i64>)]
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000)]
     #[serde(default)]
     requests_per_minute: Patch<i64>,
-    #[schema(value_type = Option<i64>)]
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000)]
     #[serde(default)]
     requests_per_hour: Patch<i64>,
 }
@@ -122,15 +126,20 @@ pub struct LimitsPatch {
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuanceBody {
+    #[schema(schema_with = categories)]
     pub categories: Vec<String>,
     /// Whole credits a day.
+    #[schema(minimum = 0, example = 1_000_000)]
     pub per_day: i64,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleBody {
+    #[schema(pattern = "^[a-z0-9_]{3,64}$", example = "member")]
     pub name: String,
+    /// The app's own words, for `GET /v1/users/{user}/access`.
+    #[schema(value_type = Vec<RolePermission>, example = json!(["orders:read"]))]
     #[serde(default)]
     pub permissions: Vec<String>,
     /// Whether a new connection gets it unless the registration names roles.
@@ -142,7 +151,9 @@ pub struct RoleBody {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsBody {
+    #[schema(minimum = 1, maximum = 1_000_000_000, example = 100)]
     pub requests_per_minute: i64,
+    #[schema(minimum = 1, maximum = 1_000_000_000, example = 1000)]
     pub requests_per_hour: i64,
 }
 
@@ -181,6 +192,30 @@ pub fn new_key(body: KeyBody, now: Timestamp) -> Result<NewKey, Fault> {
         replaces: body.replaces.map(|id| Replaced { id, until }),
     };
     errors.or(new)
+    /// RFC 3339, and to come; never, unless sent.
+    #[schema(example = "2099-01-01T00:00:00Z")]
+    pub expires_at: Option<String>,
+}
+
+/// What an app calls something that its users may do.
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 100, example = "orders:read")]
+struct RolePermission(String);
+
+/// Paths of the shared part; `null` is everything.
+pub fn shared_fields() -> Array {
+    let types = SchemaType::Array(vec![Type::Array, Type::Null]);
+    words(SHARED_FIELDS).schema_type(types).build()
+}
+
+fn categories() -> Array {
+    words(CATEGORIES).build()
+}
+
+fn words(words: &[&'static str]) -> ArrayBuilder {
+    let one = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.to_vec()));
+    ArrayBuilder::new().items(one).unique_items(true)
 }
 
 pub fn new_app(body: AppBody) -> Result<NewApp, Fault> {

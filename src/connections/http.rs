@@ -14,6 +14,7 @@ use super::keys::{self, RevealedView, RotateBody, RotatedView};
 use super::queries::{self, IDS_MAX, Search};
 use super::registration::{self, Outcome};
 use super::roles::{self, AccessView, RolesBody, RolesView};
+use super::shape::AppSpecificView;
 use super::view::{View, app_specific, connection_etag, etag};
 use super::wire::{self, ConnectionPatch, RegisterBody, UserPatch};
 use crate::access::cursor::List;
@@ -21,6 +22,7 @@ use crate::access::gate::Gate;
 use crate::access::last_used::Used;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::email::Email;
@@ -78,9 +80,11 @@ pub struct Paper;
 #[derive(Serialize, ToSchema)]
 struct RegisteredView {
     user_id: String,
+    #[schema(pattern = "^active$", example = "active")]
     connection_status: &'static str,
     /// Shown this once; absent where the connection was there already.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     connection_key: Option<String>,
     user: View,
 }
@@ -88,27 +92,32 @@ struct RegisteredView {
 #[derive(Serialize, ToSchema)]
 struct WaitingView {
     registration_id: String,
+    #[schema(pattern = "^pending$", example = "pending")]
     status: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
 struct UserPage {
+    #[schema(max_items = 200)]
     items: Vec<View>,
+    /// `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct ConnectionView {
-    #[schema(value_type = Object)]
+    #[schema(value_type = AppSpecificView)]
     app_specific: Value,
 }
 
 /// Connect a person to the calling app.
-#[utoipa::path(post, path = "/v1/users", operation_id = "register_user", tag = "apps", request_body = RegisterBody,
+#[utoipa::path(post, path = "/v1/users", operation_id = "register_user", tag = "apps",
+    extensions(("x-needs" = json!(needs::<RegisterUser>()))), request_body = RegisterBody,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses(
         (status = 200, body = RegisteredView, description = "Was connected already; no key"),
-        (status = 201, body = RegisteredView, description = "Connected, with a key of its own"),
+        (status = 201, body = RegisteredView, description = "Connected, with a key of its own", headers(("ETag" = String))),
         (status = 202, body = WaitingView, description = "An admin must look at it")))]
 async fn register(
     call: Call<RegisterUser, Json<RegisterBody>>,
@@ -134,8 +143,10 @@ async fn register(
 
 /// List or look up the app's own people.
 #[utoipa::path(get, path = "/v1/users", operation_id = "find_users", tag = "apps",
-    params(("email" = Option<String>, Query), ("phone" = Option<String>, Query),
-        ("app_username" = Option<String>, Query), ("ids" = Option<String>, Query),
+    extensions(("x-needs" = json!(needs::<FindUsers>()))),
+    params(("email" = Option<String>, Query), ("phone" = Option<String>, Query, description = "International; its + is sent as %2B"),
+        ("app_username" = Option<String>, Query),
+        ("ids" = Option<String>, Query, description = "1 to 200 ids, with commas"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = UserPage)))]
 async fn find(
@@ -159,7 +170,8 @@ async fn find(
 
 /// Read the app's view of a person.
 #[utoipa::path(get, path = "/v1/users/{user}", operation_id = "read_user", tag = "apps",
-    params(("user" = String, Path, description = "The user's id, or `me` with a connection key")),
+    extensions(("x-needs" = json!(needs::<ReadUser>()))),
+    params(("user" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = View)))]
 async fn read_user(
     call: Call<ReadUser>,
@@ -177,7 +189,8 @@ async fn read_user(
 }
 
 /// Change the shared part of a person (merge patch).
-#[utoipa::path(patch, path = "/v1/users/{user}", operation_id = "update_user", tag = "apps", request_body = UserPatch,
+#[utoipa::path(patch, path = "/v1/users/{user}", operation_id = "update_user", tag = "apps",
+    extensions(("x-needs" = json!(needs::<UpdateUser>()))), request_body = UserPatch,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = View)))]
 async fn update_user(
@@ -194,7 +207,9 @@ async fn update_user(
 
 /// Read the app's own side of the tie.
 #[utoipa::path(get, path = "/v1/users/{user}/connection", operation_id = "read_connection", tag = "apps",
-    params(("user" = String, Path)), responses((status = 200, body = ConnectionView)))]
+    extensions(("x-needs" = json!(needs::<ReadConnection>()))),
+    params(("user" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = ConnectionView)))]
 async fn read_connection(call: Call<ReadConnection>, gate: Data<Gate>) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     let connection = queries::read_connection(&call.grant)?;
@@ -209,6 +224,7 @@ async fn read_connection(call: Call<ReadConnection>, gate: Data<Gate>) -> Result
 
 /// Change the app's own side of the tie (merge patch).
 #[utoipa::path(patch, path = "/v1/users/{user}/connection", operation_id = "update_connection", tag = "apps",
+    extensions(("x-needs" = json!(needs::<UpdateConnection>()))),
     request_body = ConnectionPatch,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = ConnectionView)))]
@@ -227,6 +243,7 @@ async fn update_connection(
 
 /// Let a person go; the data is kept for 30 days.
 #[utoipa::path(delete, path = "/v1/users/{user}/connection", operation_id = "let_go", tag = "apps",
+    extensions(("x-needs" = json!(needs::<LetGo>()))),
     params(("user" = String, Path)),
     responses((status = 204, description = "Let go: the connection key stops working at once")))]
 async fn let_go(call: Call<LetGo>, desk: Data<Desk>) -> Result<Answer, Problem> {

@@ -22,6 +22,7 @@ mod keys;
 mod queries;
 mod registration;
 mod roles;
+mod shape;
 mod shown;
 mod view;
 mod waiting;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::keys::PreviousKeyView;
+use super::shape::{AppSpecificView, SharedView};
 use crate::access::permission::READ;
 use crate::apps::App;
 use crate::crypto::keyring::Keyring;
@@ -18,10 +19,10 @@ use crate::users::{Connection, Modules, User};
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct View {
     /// What all apps share of the person, as far as this app may see it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = SharedView)]
     pub shared: Value,
     /// What this app keeps of the person. No other app sees it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = AppSpecificView)]
     pub app_specific: Value,
 }
 

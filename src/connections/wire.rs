@@ -24,13 +24,21 @@ use crate::users::SyncFrequency;
 pub struct RegisterBody {
     #[schema(example = "john.doe@example.com")]
     pub email: Option<String>,
-    /// Which identifiers the app vouches for: `email`, and `phone` for `profile.phone`.
+    /// Which identifiers the app vouches for: `email`, and `phone` for `profile.phone`. At least one,
+    /// and each that is listed must be there.
+    #[schema(required = true, min_items = 1, example = json!(["email"]))]
     #[serde(default)]
     pub verified: Vec<Verified>,
     /// Not unique; no e-mail address and no phone number.
+    #[schema(min_length = 1, max_length = 100)]
     pub username: Option<String>,
     /// 8 to 128 characters. Ignored for a person who is known.
-    #[schema(format = "password")]
+    #[schema(
+        format = "password",
+        min_length = 8,
+        max_length = 128,
+        example = "correct horse battery staple"
+    )]
     pub password: Option<String>,
     #[serde(default)]
     pub profile: ProfileBody,
@@ -51,7 +59,7 @@ pub enum Verified {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserPatch {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     username: Patch<String>,
     #[serde(default)]
@@ -64,11 +72,11 @@ pub struct UserPatch {
 #[serde(deny_unknown_fields)]
 pub struct ProfileBody {
     /// At most 100 characters.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     first_name: Patch<String>,
     /// At most 100 characters.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     last_name: Patch<String>,
     /// International, as `+12345678901`; stored as E.164.
@@ -127,18 +135,18 @@ pub struct NewConnectionBody {
     permissions: Option<Vec<String>>,
     /// Roles of the app; its default roles, unless sent.
     roles: Option<Vec<String>>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_username: Patch<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_display_name: Patch<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_version: Patch<String>,
     #[serde(default)]
     app_profile: AppProfileBody,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<FrequencyBody>)]
     #[serde(default)]
     sync_frequency: Patch<FrequencyBody>,
     #[serde(default)]
@@ -149,18 +157,18 @@ pub struct NewConnectionBody {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionPatch {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_username: Patch<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_display_name: Patch<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     app_version: Patch<String>,
     #[serde(default)]
     app_profile: AppProfileBody,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<FrequencyBody>)]
     #[serde(default)]
     sync_frequency: Patch<FrequencyBody>,
     #[serde(default)]
@@ -170,7 +178,7 @@ pub struct ConnectionPatch {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AppProfileBody {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     #[serde(default)]
     nickname: Patch<String>,
     /// `http` or `https`.
@@ -178,11 +186,11 @@ struct AppProfileBody {
     #[serde(default)]
     avatar_url: Patch<String>,
     /// Free-form: at most 16 KiB, 5 levels, 256 values.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BTreeMap<String, Value>>, example = json!({"theme": "dark"}))]
     #[serde(default)]
     preferences: Patch<Value>,
     /// Free-form: at most 16 KiB, 5 levels, 256 values.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BTreeMap<String, Value>>, example = json!({"tier": "gold"}))]
     #[serde(default)]
     custom_fields: Patch<Value>,
 }

@@ -13,6 +13,7 @@ use crate::audit::actor::Actor;
 use crate::audit::entry::{Entry, Line, Outcome};
 use crate::http::answer::Answer;
 use crate::http::call::Call;
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::fault::{Code, Fault};
@@ -36,32 +37,83 @@ pub struct Paper;
 #[derive(Serialize, ToSchema)]
 struct EntryView {
     id: String,
+    #[schema(required = true)]
     user_id: Option<String>,
+    #[schema(required = true)]
     app_id: Option<String>,
     action: String,
+    #[schema(pattern = "^[a-z0-9_]{3,64}$", example = "core")]
     module: String,
     /// Dotted path → `{old, new}`; a side that was not there is left out.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, SidesView>, example = json!({"profile.first_name": {"old": "John", "new": "Johnny"}}))]
     changes: Map<String, Value>,
     timestamp: String,
+    #[schema(required = true)]
     ip_address: Option<String>,
     subject: String,
     /// Gapless for each subject, from 1.
+    #[schema(minimum = 1)]
     seq: i64,
-    #[schema(value_type = Object)]
+    #[schema(value_type = ActorView)]
     actor: Actor,
+    #[schema(required = true)]
     connection_id: Option<String>,
+    #[schema(required = true)]
     request_id: Option<String>,
     /// The app that told the person's address; `null` where it is the peer's.
+    #[schema(required = true)]
     asserted_by: Option<String>,
+    #[schema(required = true)]
     reference: Option<String>,
-    #[schema(value_type = String)]
+    #[schema(value_type = OutcomeView)]
     outcome: Outcome,
+}
+
+/// What stood there and what stands there now; a secret shows as `secret`.
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+struct SidesView {
+    #[schema(required = false)]
+    old: Value,
+    #[schema(required = false)]
+    new: Value,
+}
+
+/// Who did it. `id` is the app's, user's or operator's id, or the name of a job.
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+struct ActorView {
+    kind: ActorKindView,
+    #[schema(min_length = 1, example = "external_app_001")]
+    id: String,
+    #[schema(required = false, value_type = String)]
+    on_behalf_of: Option<String>,
+}
+
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum ActorKindView {
+    App,
+    User,
+    Operator,
+    System,
+}
+
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum OutcomeView {
+    Done,
+    Refused,
 }
 
 #[derive(Serialize, ToSchema)]
 struct EntryPage {
+    #[schema(max_items = 200)]
     items: Vec<EntryView>,
+    /// `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
@@ -92,14 +144,15 @@ struct OwnEntryPage {
 
 /// List entries of the trail, the newest first.
 #[utoipa::path(get, path = "/v1/audit/logs", operation_id = "list_entries", tag = "auditors",
+    extensions(("x-needs" = json!(needs::<ReadTrail>()))),
     params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
         ("subject" = Option<String>, Query, description = "`user:<id>`, `app:<id>`, `module:<name>`, …"),
-        ("actor" = Option<String>, Query, description = "Id of the app, user or operator"),
-        ("action" = Option<String>, Query), ("module" = Option<String>, Query),
-        ("path" = Option<String>, Query, description = "This path or one below it"),
-        ("ip" = Option<String>, Query), ("outcome" = Option<String>, Query),
-        ("from" = Option<String>, Query, description = "RFC 3339, included"),
-        ("to" = Option<String>, Query, description = "RFC 3339, not included"),
+        ("actor" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$", description = "Id of the app, user or operator"),
+        ("action" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$"), ("module" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$"),
+        ("path" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$", description = "This path or one below it"),
+        ("ip" = Option<String>, Query, description = "An address, or a prefix as it is stored"), ("outcome" = Option<OutcomeView>, Query),
+        ("from" = Option<String>, Query, format = DateTime, description = "RFC 3339, included"),
+        ("to" = Option<String>, Query, format = DateTime, description = "RFC 3339, not included"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = EntryPage)))]
 async fn list(
@@ -118,6 +171,7 @@ async fn list(
 
 /// Read one entry of the trail.
 #[utoipa::path(get, path = "/v1/audit/logs/{entry}", operation_id = "read_entry", tag = "auditors",
+    extensions(("x-needs" = json!(needs::<ReadTrail>()))),
     params(("entry" = String, Path)), responses((status = 200, body = EntryView)))]
 async fn one(
     call: Call<ReadTrail>,

@@ -1,0 +1,100 @@
+"""What scripts/schemathesis tells schemathesis about Purser: who asks, and what stays.
+
+Everything here goes by an operation's tag and by the names of its path parameters, so a new operation
+needs nothing here. `scripts/schemathesis` passes its fixtures in PURSER_SCHEMATHESIS.
+"""
+
+import itertools
+import json
+import os
+
+import schemathesis
+from schemathesis.openapi.checks import RejectedPositiveData
+
+FIXTURES = json.loads(os.environ["PURSER_SCHEMATHESIS"])
+
+# --- who asks --------------------------------------------------------------------------------------------
+
+
+def caller(audience, key):
+    """Operations with this tag are asked with this key; `me` needs the key of one connection."""
+
+    @schemathesis.auth().apply_to(tag=audience)
+    class Caller:
+        def get(self, case, context):
+            is_me = (case.path_parameters or {}).get("user") == "me"
+            return FIXTURES["connection_key"] if is_me else key
+
+        def set(self, case, data, context):
+            case.headers = case.headers or {}
+            case.headers["Authorization"] = f"Bearer {data}"
+
+
+for audience, key in FIXTURES["keys"].items():
+    caller(audience, key)
+
+
+# --- what stays ------------------------------------------------------------------------------------------
+
+# People let go, keys revoked, apps suspended: all that is asked for, but not of the callers' own.
+others = {name: itertools.cycle(values) for name, values in FIXTURES["values"].items() if values}
+
+
+def is_kept(name, value):
+    kept = FIXTURES["kept"].get(name, [])
+    return value in (kept if isinstance(kept, list) else [kept])
+
+
+def ends_something(case):
+    """Of a person, what could end the connection that `me` is; of all else, every change."""
+    admins = "admins" in (case.operation.tags or [])
+    rotates = case.operation.path.endswith("/key")
+    return case.method.upper() != "GET" and (admins or rotates or case.method.upper() == "DELETE")
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if not ends_something(case):
+        return
+    for name, value in (case.path_parameters or {}).items():
+        if is_kept(name, value) or (name == "user" and value == "me"):
+            usable = (other for other in others[name] if not is_kept(name, other) and other != "me")
+            every = len(FIXTURES["values"][name]) + 1
+            case.path_parameters[name] = next(itertools.islice(usable, 0, every), "0" * 24)
+
+
+# --- what a schema cannot say ------------------------------------------------------------------------------
+
+# Codes in `errors[]` of a 422 for rules between fields, or about what a text means. A request that
+# breaks one of these fits its schema, and is refused all the same. Never put a code here that says
+# that a body has the wrong shape (`wrong_type`, `unknown_field`, `unknown_parameter`).
+BEYOND_SCHEMA = {
+    "not_accepted": "a text's meaning: a time zone, a phone number, no control characters in a line",
+    "looks_like_address": "a username that could be taken for an identifier",
+    "repeated": "the same name twice among objects",
+    "beyond_ceiling": "permissions of another record, the app",
+    "unknown_role": "roles of another record, the app",
+    "not_vouched": "`email` and `verified` go together",
+    "required": "what `verified` lists must be there",
+    "too_large": "a free-form object's size in bytes",
+    "too_deep": "a free-form object's levels",
+    "too_many": "a free-form object's values",
+}
+
+
+def refused_for_its_meaning(response):
+    if response.status_code != 422:
+        return False
+    body = response.json()
+    errors = body.get("errors") or []
+    if body.get("code") == "invalid":
+        return bool(errors) and all(error["code"] in BEYOND_SCHEMA for error in errors)
+    return body.get("code") == "idempotency_key_reused"
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """False drops the finding."""
+    if isinstance(failure, RejectedPositiveData):
+        return not refused_for_its_meaning(response)
+    return True
