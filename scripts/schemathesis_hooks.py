@@ -76,20 +76,36 @@ BEYOND_SCHEMA = {
     "unknown_role": "roles of another record, the app",
     "not_vouched": "`email` and `verified` go together",
     "required": "what `verified` lists must be there",
+    "invalid_key": "a key of a free-form object: no dots, no leading $, no control characters",
+    "invalid_characters": "NUL in a free-form object",
+    "out_of_range": "a number of a free-form object that no database holds",
+    "duplicate": "two keys of a free-form object that are one in Unicode's composed form",
     "too_large": "a free-form object's size in bytes",
     "too_deep": "a free-form object's levels",
     "too_many": "a free-form object's values",
 }
 
 
+# The same for whole requests, by their problem's code.
+STATE = {
+    "invalid_cursor": "a cursor is opaque: nobody but Purser can make one",
+    "revision_mismatch": "an `If-Match` of another version, which is what it is for",
+    "idempotency_key_reused": "the same key for another request",
+}
+
+
+def is_beyond_schema(error):
+    # To JSON Schema 1.0 is an integer. Purser wants 1: amounts are never fractions.
+    fraction = error["code"] == "wrong_type" and error["detail"] == "expected an integer"
+    return fraction or error["code"] in BEYOND_SCHEMA
+
+
 def refused_for_its_meaning(response):
-    if response.status_code != 422:
-        return False
     body = response.json()
     errors = body.get("errors") or []
     if body.get("code") == "invalid":
-        return bool(errors) and all(error["code"] in BEYOND_SCHEMA for error in errors)
-    return body.get("code") == "idempotency_key_reused"
+        return bool(errors) and all(is_beyond_schema(error) for error in errors)
+    return body.get("code") in STATE
 
 
 @schemathesis.hook

@@ -8,6 +8,7 @@ use utoipa::openapi::info::{InfoBuilder, License};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
+use utoipa::openapi::tag::TagBuilder;
 
 use super::health;
 use crate::access::action::Described;
@@ -15,6 +16,14 @@ use crate::{apps, connections, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
     `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
+
+/// Who an operation is for: its tag.
+const AUDIENCES: &[(&str, &str)] = &[
+    ("apps", "For apps: with an app key, or with the connection key of one person."),
+    ("admins", "For admins: with an operator key with the role `admin`."),
+    ("auditors", "For auditors: with an operator key with the role `auditor` or `admin`."),
+    ("anybody", "Without a key."),
+];
 
 /// `/openapi.json`.
 pub fn openapi() -> String {
@@ -33,6 +42,10 @@ pub fn openapi() -> String {
     document.merge(people::AdminPaper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(health::Paper::openapi());
+    let tag = |(name, text): &(&str, &str)| {
+        TagBuilder::new().name(*name).description(Some(*text)).build()
+    };
+    document.tags = Some(AUDIENCES.iter().map(tag).collect());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(bearer));

@@ -6,7 +6,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::log::{Format, Log};
 
 pub fn start(config: &Log) {
-    let directives = format!("{},mongodb=off,actix_server=warn", config.level.as_str());
+    // What actix-http calls an error is a client that sent no HTTP: anybody could fill the log.
+    let level = config.level.as_str();
+    let directives = format!("{level},mongodb=off,actix_server=warn,actix_http=off");
     let filter = EnvFilter::new(directives);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process keeps the first subscriber.

@@ -107,8 +107,12 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
 fn explain(message: &str) -> (&'static str, String, Option<&str>) {
     let quoted = || message.split('`').nth(1);
     let expected = message.rsplit_once("expected ").map(|(_, expected)| expected);
-    // The name of a struct of ours is nobody's business.
-    let expected = expected.map(|it| if it.starts_with("struct ") { "an object" } else { it });
+    // Rust's names for types are nobody's business.
+    let expected = expected.map(|it| match it {
+        "i64" | "u64" | "i32" | "u32" | "u16" | "u8" => "an integer",
+        it if it.starts_with("struct ") => "an object",
+        it => it,
+    });
     let accepted = |otherwise: &str| {
         expected.map_or_else(|| otherwise.to_owned(), |expected| format!("expected {expected}"))
     };
@@ -246,6 +250,16 @@ mod tests {
         assert_eq!((pointer.as_str(), code.as_str()), ("/inner/$set", "unknown_field"));
         let (pointer, code, _) = refused(json!({ "inner": {} }));
         assert_eq!((pointer.as_str(), code.as_str()), ("/inner/amount", "required"));
+    }
+
+    #[test]
+    fn an_expected_type_is_named_in_words() {
+        for wrong in [json!(1.0), json!("1"), json!(null)] {
+            let (_, code, detail) = refused(json!({ "inner": { "amount": wrong } }));
+            assert_eq!((code.as_str(), detail.as_str()), ("wrong_type", "expected an integer"));
+        }
+        let (_, _, detail) = refused(json!({ "inner": 1 }));
+        assert_eq!(detail, "expected an object");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::phone::is_separator;
 pub const URL_BYTES_MAX: usize = 2048;
 /// RFC 5646 asks for room for 35 at least; longer tags exist only in its examples.
 const LANGUAGE_BYTES_MAX: usize = 35;
+const LANGUAGE_LETTERS_MAX: usize = 3;
 const PHONE_DIGITS_MIN: usize = 7;
 
 /// Bytes as lower-case hexadecimal digits.
@@ -50,6 +51,10 @@ pub fn language(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.len() > LANGUAGE_BYTES_MAX {
         return Err("must be a language tag of at most 35 characters, as in en-US");
+    }
+    // BCP 47 reserves longer ones, and none was ever registered: `english` is a word, no tag.
+    if text.split('-').next().is_some_and(|language| language.len() > LANGUAGE_LETTERS_MAX) {
+        return Err("must be a language tag, as in en or en-US");
     }
     LanguageTag::parse_and_normalize(text)
         .map(LanguageTag::into_inner)
@@ -105,6 +110,12 @@ pub(super) fn is_invisible(c: char) -> bool {
     is_bidi_control(c) || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
+/// Of the invisible ones those that no script needs inside a name: soft hyphen, zero-width space,
+/// word joiner, byte order mark. With one of them a name looks like another person's.
+fn is_needless(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
+}
+
 fn bounded(text: &str, chars_max: usize) -> Result<String, &'static str> {
     let text: String = text.trim().nfc().collect();
     if text.is_empty() {
@@ -112,6 +123,12 @@ fn bounded(text: &str, chars_max: usize) -> Result<String, &'static str> {
     }
     if text.chars().count() > chars_max {
         return Err("is longer than this field allows");
+    }
+    if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err("must hold a character that can be seen");
+    }
+    if text.contains(is_needless) {
+        return Err("must not contain characters that are not seen and join nothing");
     }
     if text.contains(is_bidi_control) {
         return Err("must not contain characters that override the direction of writing");
@@ -138,9 +155,14 @@ mod tests {
             "a\u{202e}b",
             "a\u{2066}b",
             "a\u{2028}b",
+            "\u{200d}\u{200e}",
+            "a\u{200b}b",
+            "\u{feff}a",
         ] {
             assert!(line(wrong, 50).is_err(), "{wrong:?}");
         }
+        let persian = "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}";
+        assert_eq!(line(persian, 50).as_deref(), Ok(persian));
     }
 
     #[test]
@@ -166,7 +188,9 @@ mod tests {
         for (typed, stored) in [("EN", "en"), ("en-us", "en-US"), ("zh-hant-tw", "zh-Hant-TW")] {
             assert_eq!(language(typed).as_deref(), Ok(stored));
         }
-        for wrong in ["", "e", "en_US", "english language", &"en-x-".repeat(9), "en-"] {
+        for wrong in
+            ["", "e", "en_US", "english", "engl-GB", "english language", &"en-x-".repeat(9), "en-"]
+        {
             assert!(language(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -11,6 +11,7 @@ mod command_line;
 mod copies;
 mod database;
 mod door;
+mod docs;
 mod faults;
 mod keys;
 mod limits;

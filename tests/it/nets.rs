@@ -22,6 +22,13 @@ const OPEN: &[&str] = &["healthz", "openapi", "readyz"];
 
 /// Operations on one person that are for the app key alone.
 const BY_APP: &[&str] = &["rotate_connection_key", "reveal_connection_key", "assign_roles"];
+/// Mounted, and no operation: what they answer is for browsers. May only shrink.
+const UNDOCUMENTED: &[&str] = &[
+    // The page that shows the document.
+    "/docs",
+    // Its scripts, styles and icon.
+    "/docs/{file}",
+];
 
 /// An operation of the document, with a request that succeeds for the right caller.
 struct Operation {
@@ -239,12 +246,16 @@ fn every_mounted_route_is_in_the_document_and_nothing_else_answers() {
     let purser = Purser::start();
     let operations = operations();
     let documented: BTreeSet<_> = operations.iter().map(|it| it.path.clone()).collect();
-    assert_eq!(mounted(), documented);
+    let exempt: BTreeSet<_> = UNDOCUMENTED.iter().map(|path| (*path).to_owned()).collect();
+    let mut known = documented.clone();
+    known.extend(exempt.clone());
+    assert_eq!(mounted(), known);
     let stage = Stage::new(&purser);
     let props = stage.props(&["read"]);
-    for path in documented {
+    for path in documented.into_iter().chain(exempt) {
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
-            let known = operations.iter().any(|it| it.path == path && it.method == method);
+            let known = operations.iter().any(|it| it.path == path && it.method == method)
+                || (UNDOCUMENTED.contains(&path.as_str()) && method == "GET");
             if !known {
                 let probe = Operation {
                     id: String::new(),

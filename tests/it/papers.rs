@@ -97,16 +97,20 @@ fn the_openapi_document_is_complete() {
         for field in ["summary", "responses"] {
             assert!(!operation[field].is_null(), "{name} has no {field}");
         }
-        assert_parameters(&name, &path, operation);
-        assert_responses(&name, operation);
+        assert_parameters(&document, &name, &path, operation);
+        assert_responses(&document, &name, operation);
+        let body = &operation["requestBody"];
+        let example = &body["content"]["application/json"]["example"];
+        assert!(body.is_null() || example.is_object(), "{name} has no example of its body");
     }
     assert!(ids.len() > 10, "the operations were not found");
     assert_references(&document, &document);
 }
 
 /// Every `{name}` of the path is a parameter, and required.
-fn assert_parameters(name: &str, path: &str, operation: &Value) {
+fn assert_parameters(document: &Value, name: &str, path: &str, operation: &Value) {
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parameters: Vec<_> = parameters.iter().map(|one| resolved(document, one)).collect();
     let in_path: BTreeSet<_> = parameters
         .iter()
         .filter(|parameter| parameter["in"] == "path" && parameter["required"] == true)
@@ -118,13 +122,14 @@ fn assert_parameters(name: &str, path: &str, operation: &Value) {
     assert!(parameters.iter().all(|parameter| parameter["schema"].is_object()), "{name}");
 }
 
-/// What succeeds has a schema unless it has no body; what does not is a problem.
-fn assert_responses(name: &str, operation: &Value) {
+/// What succeeds has a schema and an example unless it has no body; what does not is a problem whose
+/// codes are those of its status.
+fn assert_responses(document: &Value, name: &str, operation: &Value) {
     let responses = operation["responses"].as_object().expect("responses");
     let keyed = operation["security"].is_null();
-    let mut expected = vec!["503"];
+    let mut expected = Vec::new();
     if keyed {
-        expected.extend(["400", "401", "403", "422"]);
+        expected.extend(["400", "401", "403", "422", "429", "500", "503"]);
     }
     if operation["requestBody"].is_object() {
         expected.extend(["413", "415"]);
@@ -134,11 +139,107 @@ fn assert_responses(name: &str, operation: &Value) {
     }
     assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
     for (status, response) in responses {
+        let response = resolved(document, response);
         let described = response["description"].as_str().is_some_and(|text| !text.is_empty());
         assert!(described, "{name}: {status} is not described");
-        let media = if status.starts_with('2') { "application/json" } else { PROBLEM };
-        let schema = &response["content"][media]["schema"];
-        assert!(schema.is_object() || status == "204", "{name}: {status} has no schema");
+        let header = |header: &str| response["headers"][header].is_object();
+        assert!(header("X-Request-Id"), "{name}: {status} has no X-Request-Id");
+        assert_eq!(header("WWW-Authenticate"), status == "401", "{name}: {status}");
+        let later = ["409", "422", "429", "503"].contains(&status.as_str());
+        assert_eq!(header("Retry-After"), later, "{name}: {status}");
+        if ["204", "304"].contains(&status.as_str()) {
+            continue;
+        }
+        let succeeds = status.starts_with('2');
+        let media = if succeeds { "application/json" } else { PROBLEM };
+        let content = &response["content"][media];
+        assert!(content["schema"].is_object(), "{name}: {status} has no schema");
+        let exemplary = !content["example"].is_null() || content["examples"].is_object();
+        assert!(exemplary, "{name}: {status} has no example");
+        let codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"].as_array();
+        for code in codes.into_iter().flatten().filter_map(Value::as_str) {
+            let code = Code::from_name(code).expect("a code of ours");
+            let its = purser::http::problem::status(code.class());
+            assert_eq!(its.as_str(), status, "{name}: {}", code.name());
+        }
+        assert_eq!(codes.is_some(), !succeeds, "{name}: {status} has no codes");
+    }
+}
+
+/// The node itself, or the component that it refers to.
+fn resolved<'a>(document: &'a Value, node: &'a Value) -> &'a Value {
+    let pointer = node["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    pointer.map_or(node, |pointer| document.pointer(pointer).expect("a component"))
+}
+
+#[test]
+fn every_operation_says_what_it_needs_as_its_action_does() {
+    let document: Value = serde_json::from_str(&papers::openapi()).expect("JSON");
+    for (path, method, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        if !operation["security"].is_null() {
+            continue;
+        }
+        let needs = operation["x-needs"].as_str();
+        let needs = needs.unwrap_or_else(|| panic!("{name}: extensions((\"x-needs\" = …))"));
+        let described = operation["description"].as_str().unwrap_or_default();
+        let last = described.lines().last().unwrap_or_default();
+        assert!(last.starts_with("Needs: ") && last.contains(needs), "{name}: {described}");
+    }
+    for (place, said, taken) in said_and_taken() {
+        assert_eq!(said, taken, "{place}: the handler takes another action");
+    }
+}
+
+/// Where a handler stands, the action of its `x-needs`, and the action of its `Call`.
+fn said_and_taken() -> Vec<(String, String, String)> {
+    let (mut found, mut open) = (Vec::new(), vec![source()]);
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let inner = fs::read_dir(path).expect("a folder");
+            open.extend(inner.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for handler in text.split("json!(needs::<").skip(1) {
+            let action = |text: &str| {
+                text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+            };
+            let Some((_, call)) = handler.split_once("Call<") else { continue };
+            found.push((path.display().to_string(), action(handler), action(call.trim_start())));
+        }
+    }
+    assert!(found.len() > 10, "the handlers were not found");
+    found
+}
+
+#[test]
+fn a_name_means_the_same_thing_wherever_it_stands() {
+    let document: Value = serde_json::from_str(&papers::openapi()).expect("JSON");
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let mut times = 0;
+    for (schema, definition) in schemas {
+        let Some(fields) = definition["properties"].as_object() else { continue };
+        let closed = definition["additionalProperties"] == false;
+        assert!(closed || schema == "ModulesView", "{schema} takes fields that it does not list");
+        for (field, value) in fields {
+            if field.ends_with("_at") || field == "timestamp" {
+                assert_eq!(value["format"], "date-time", "{schema}.{field}");
+                times += 1;
+            }
+            if field == "user_id" || field == "connection_id" {
+                assert_eq!(value["pattern"], "^[0-9a-f]{24}$", "{schema}.{field}");
+            }
+        }
+    }
+    assert!(times > 10, "the fields were not found");
+    for (path, method, operation) in operations(&document) {
+        let parameters = operation["parameters"].as_array().expect("parameters");
+        let limit = parameters.iter().find(|parameter| parameter["name"] == "limit");
+        if let Some(limit) = limit {
+            let bounds = (&limit["schema"]["minimum"], &limit["schema"]["maximum"]);
+            assert_eq!(bounds, (&1.into(), &200.into()), "{method} {path}");
+        }
     }
 }
 

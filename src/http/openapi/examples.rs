@@ -64,7 +64,7 @@ fn sample(schema: &Value, fields: Fields, components: &Value, depth: usize) -> O
         }
     }
     match kind(schema)? {
-        "object" => object(schema, fields, components, depth),
+        "object" => Some(object(schema, fields, components, depth)),
         "array" => Some(deeper(&schema["items"]).map_or_else(|| json!([]), |item| json!([item]))),
         "boolean" if fields == Fields::All => Some(json!(true)),
         "integer" | "number" if fields == Fields::All => {
@@ -75,7 +75,7 @@ fn sample(schema: &Value, fields: Fields, components: &Value, depth: usize) -> O
     }
 }
 
-fn object(schema: &Value, fields: Fields, components: &Value, depth: usize) -> Option<Value> {
+fn object(schema: &Value, fields: Fields, components: &Value, depth: usize) -> Value {
     let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut example = Map::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -88,7 +88,7 @@ fn object(schema: &Value, fields: Fields, components: &Value, depth: usize) -> O
             }
         }
     }
-    Some(Value::Object(example))
+    Value::Object(example)
 }
 
 /// The type, and of a type that may be null the other one.

@@ -94,7 +94,9 @@ impl Shape {
 
 fn say_what_it_needs(operation: &mut Map<String, Value>) {
     let Some(needs) = operation.get("x-needs").and_then(Value::as_str) else { return };
-    let needs = format!("Needs: `{needs}`.");
+    // A permission is one word, whatever else is needed is said in several.
+    let needs = if needs.contains(' ') { needs.to_owned() } else { format!("`{needs}`") };
+    let needs = format!("Needs: {needs}.");
     let said = operation.get("description").and_then(Value::as_str);
     let said = said.map_or_else(|| needs.clone(), |said| format!("{said}\n\n{needs}"));
     operation.insert("description".to_owned(), json!(said));

@@ -101,16 +101,26 @@ fn describe_schema(schema: &mut Value) {
     }
 }
 
-/// As [`MEANINGS`], of the elements of a list of texts.
+/// As [`MEANINGS`], of the elements of a list of names, each of which stands there once.
 const LISTS: &[(&[&str], &str, &str)] = &[
     (&["permissions", "default_permissions"], "^(read|write|[a-z0-9_]{3,64}_access)$", "read"),
     (&["roles"], NAME, "member"),
 ];
 
 fn describe_list(name: &str, schema: &mut Value) {
-    let Some(items) = schema.get_mut("items").and_then(Value::as_object_mut) else { return };
-    let known = LISTS.iter().find(|(names, ..)| names.contains(&name));
-    if let (Some((_, pattern, sample)), true) = (known, is_text(items)) {
+    if schema["items"].is_null() {
+        return;
+    }
+    if name == "allowed_ips" {
+        let network = "^[0-9A-Fa-f.:]{2,45}/[0-9]{1,3}$";
+        let forms = json!([{ "format": "ipv4" }, { "format": "ipv6" }, { "pattern": network }]);
+        schema["items"] = json!({ "type": "string", "anyOf": forms, "examples": ["203.0.113.7"] });
+    }
+    let Some((_, pattern, sample)) = LISTS.iter().find(|(names, ..)| names.contains(&name)) else {
+        return;
+    };
+    schema["uniqueItems"] = json!(true);
+    if let Some(items) = schema["items"].as_object_mut().filter(|items| is_text(items)) {
         items.entry("pattern").or_insert_with(|| json!(pattern));
         items.entry("examples").or_insert_with(|| json!([sample]));
     }

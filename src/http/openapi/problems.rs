@@ -55,23 +55,22 @@ fn possible(code: Code, shape: &Shape) -> bool {
     let app = keyed && shape.audience == "apps";
     let held = shape.needs.as_deref().is_some_and(|needs| !needs.contains(' '));
     let on_user = app && shape.takes("user");
-    let repeatable = shape.takes("Idempotency-Key");
     let registers = shape.name == "POST /v1/users";
     let signs_in = shape.path.starts_with("/v1/auth/");
     match code {
         Code::MalformedRequest | Code::Invalid => keyed || body,
-        Code::KeyInQuery | Code::Unauthenticated | Code::WrongCredential | Code::Internal => keyed,
-        Code::AddressNotAllowed | Code::RateLimited => keyed,
         Code::InvalidCursor => shape.takes("cursor"),
-        Code::InvalidIdempotencyKey => repeatable,
-        Code::IdempotencyInProgress | Code::IdempotencyKeyReused => repeatable,
-        Code::SignInFailed => signs_in,
+        Code::InvalidIdempotencyKey | Code::IdempotencyInProgress | Code::IdempotencyKeyReused => {
+            shape.takes("Idempotency-Key")
+        }
+        Code::SignInFailed | Code::NotConnected => signs_in,
         Code::PermissionDenied => on_user && held,
         Code::AppSuspended => app || signs_in,
-        Code::UserSuspended | Code::UserInactive => on_user || registers || signs_in,
-        Code::ConnectionSuspended | Code::ConnectionRevoked => on_user || registers || signs_in,
+        Code::UserSuspended
+        | Code::UserInactive
+        | Code::ConnectionSuspended
+        | Code::ConnectionRevoked => on_user || registers || signs_in,
         Code::ConnectionInactive => on_user || signs_in,
-        Code::NotConnected => signs_in,
         Code::RevealNotAllowed => shape.path.ends_with("/reveal"),
         Code::RegistrationNotAllowed => registers || signs_in,
         Code::ContextMismatch => app && body,
@@ -83,13 +82,13 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::RevisionMismatch => shape.if_match != Precondition::None,
         Code::PreconditionRequired => shape.if_match == Precondition::Required,
         Code::BodyTooLarge | Code::UnsupportedMediaType => body,
-        // It is decided while the body is awaited.
-        _ if code.name() == "request_timeout" => body,
         Code::OutcomeUnknown => shape.method != "get",
         Code::StoreUnavailable | Code::Overloaded | Code::ShuttingDown => {
             keyed || body || shape.path == "/readyz"
         }
-        #[expect(unreachable_patterns, reason = "a code that is new has no line yet")]
+        // It is decided while the body is awaited.
+        _ if code.name() == "request_timeout" => body,
+        // What any key can meet: that it is none, is of the wrong kind, or has asked too often.
         _ => keyed,
     }
 }

@@ -19,6 +19,8 @@ pub struct Reply {
     pub status: u16,
     /// `Null` where there is none.
     pub body: Value,
+    /// The same as it came; empty where that is no text.
+    pub text: String,
     pub headers: Vec<(String, String)>,
     asked: String,
 }
@@ -103,7 +105,7 @@ impl Reply {
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string().unwrap_or_default();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, body, headers, asked }
+        Self { status, body, text, headers, asked }
     }
 
     /// The body of an answer that must have this status.
