@@ -36,6 +36,7 @@ pub fn openapi() -> String {
         .license(Some(license));
     let mut document = OpenApiBuilder::new().info(info.build()).build();
     document.merge(connections::Paper::openapi());
+    document.merge(connections::WaitingPaper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
@@ -64,6 +65,7 @@ pub fn actions() -> Vec<Described> {
         connections::WRITING,
         connections::ADMIN_WRITING,
         people::ADMIN_WRITING,
+        connections::WAITING_WRITING,
         apps::WRITING,
         apps::OPERATOR_WRITING,
         modules::WRITING,

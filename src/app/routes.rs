@@ -9,6 +9,7 @@ use crate::{apps, connections, people, trail};
 pub fn routes(config: &mut ServiceConfig) {
     // Apps.
     connections::routes(config);
+    connections::waiting_routes(config);
     people::routes(config);
     // Admins.
     apps::routes(config);

@@ -1,6 +1,7 @@
 //! Changes as values that are already checked, and what they do. Pure.
 
 use bson::{Bson, Document};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::http::json::Patch;
@@ -20,39 +21,63 @@ pub struct UserChange {
     pub preferences: PreferencesChange,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProfileChange {
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub first_name: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub last_name: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub phone: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub timezone: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub language: Patch<String>,
 }
 
 /// A cleared preference is back at its default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PreferencesChange {
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub email: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub sms: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub push: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub profile_visible: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub activity_visible: Patch<bool>,
 }
 
 /// A merge patch of the app's own side of the tie.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ConnectionChange {
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub app_username: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub app_display_name: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub app_version: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub nickname: Patch<String>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub avatar_url: Patch<String>,
     /// Free-form; checked once it is merged, because only then is its size known.
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub preferences: Patch<Value>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub custom_fields: Patch<Value>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub sync_frequency: Patch<SyncFrequency>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub wallet_updates: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub profile_updates: Patch<bool>,
+    #[serde(skip_serializing_if = "Patch::is_kept")]
     pub transaction_history: Patch<bool>,
 }
 

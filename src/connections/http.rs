@@ -119,6 +119,8 @@ struct ConnectionView {
         (status = 200, body = RegisteredView, description = "Was connected already; no key"),
         (status = 201, body = RegisteredView, description = "Connected, with a key of its own", headers(("ETag" = String))),
         (status = 202, body = WaitingView, description = "An admin must look at it")))]
+        (status = 201, body = RegisteredView, description = "Connected, with a key of its own"),
+        (status = 202, body = WaitingView, description = "Waits for the person or an admin")))]
 async fn register(
     call: Call<RegisterUser, Json<RegisterBody>>,
     desk: Data<Desk>,
@@ -133,9 +135,9 @@ async fn register(
             Answer::created(&registered(user_id, Some(key), view))?.etag(tag).seen(seen)
         }
         Outcome::Known { user_id, view } => Answer::ok(&registered(user_id, None, view))?,
-        Outcome::Waiting { registration_id } => Answer::accepted(&WaitingView {
+        Outcome::Waiting { registration_id, status } => Answer::accepted(&WaitingView {
             registration_id: registration_id.to_string(),
-            status: "pending",
+            status: status.as_str(),
         })?,
     };
     Ok(answer.replayed(done.replayed))

@@ -1,7 +1,8 @@
 //! People as apps see them: registration, the view, the app's own side of the tie.
 //!
 //! *Registering* connects a person to the calling app: a person who is new gets a record, one who
-//! is known only a connection. Which of the two it was does not show. The *view* is one function of
+//! is known only a connection. Which of the two it was does not show. What an app does not vouch for
+//! waits (`waiting`). The *view* is one function of
 //! what the connection permits and what the app may see (`view`); whatever shows a person to an
 //! app uses it.
 //!
@@ -17,12 +18,14 @@ mod actions;
 mod admin;
 mod change;
 mod commands;
+mod connect;
 mod http;
 mod keys;
 mod queries;
 mod registration;
 mod roles;
 mod shape;
+mod request;
 mod shown;
 mod view;
 mod waiting;
@@ -34,8 +37,14 @@ pub use admin::{
 };
 pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
 pub use commands::{Desk, let_go, update_user};
+pub use connect::{Materials, Tied};
 pub use http::{Paper, routes};
-pub use registration::{Outcome, Person, register};
+pub use registration::{Outcome, register};
+pub use request::Person;
 pub use shown::Shown;
-pub use waiting::Registration;
+pub use view::{View, etag, view};
+pub use waiting::{
+    Paper as WaitingPaper, Registration, WRITING as WAITING_WRITING, activate,
+    routes as waiting_routes,
+};
 pub use wire::{RegisterBody, person};

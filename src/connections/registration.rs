@@ -2,18 +2,20 @@
 //!
 //! A first-party app vouches for identifiers. All unknown: a new person. All of one person: that
 //! person gets a connection, and nothing else of the request is taken. Of two people: a case for an
-//! admin. Everything that is random or slow is made before the unit, for known and unknown alike.
+//! admin. What is only claimed waits, and nobody is looked up for it, so that neither the answer nor
+//! its time tells whether a person exists. Everything that is random or slow is made before the
+//! unit.
 
 use serde::{Deserialize, Serialize};
 
 use super::actions::RegisterUser;
-use super::change::{ConnectionChange, PreferencesChange, ProfileChange};
 use super::commands::Desk;
 use super::roles::known;
+use super::connect::{Materials, Meeting, Terms, Tied, owners};
+use super::request::{Person, Request, Standing, suits};
 use super::view::{View, view};
-use super::waiting::Registration;
+use super::waiting::{Reason, Registration, Status};
 use crate::access::grant::Granted;
-use crate::access::key::StoredKey;
 use crate::apps::{App, Trust};
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::email::Email;
@@ -45,6 +47,10 @@ pub struct Person {
     pub permissions: Option<Vec<String>>,
     pub roles: Option<Vec<Name>>,
 }
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{AppId, RegistrationId, UserId};
+use crate::store::{Done, Hints, Stop, Work};
+use crate::users::Modules;
 
 /// What became of a registration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,30 +59,8 @@ pub enum Outcome {
     Connected { user_id: UserId, key: String, view: View },
     /// It was there already.
     Known { user_id: UserId, view: View },
-    /// An admin must look at it.
-    Waiting { registration_id: RegistrationId },
-}
-
-/// Account numbers to choose from: that all are taken is less likely than a broken disk.
-const CANDIDATES: usize = 3;
-
-/// Everything that is made once, so that the pure function can be repeated.
-#[derive(Clone)]
-struct Prepared {
-    app: AppId,
-    modules: Modules,
-    user: User,
-    identities: Vec<Identity>,
-    customer: Customer,
-    accounts: Vec<Account>,
-    data_key: std::sync::Arc<UserKey>,
-    connection_id: ConnectionId,
-    key: StoredKey,
-    key_text: Secret<String>,
-    change: ConnectionChange,
-    permissions: Option<Vec<String>>,
-    roles: Option<Vec<Name>>,
-    waiting: Registration,
+    /// It waits, or has waited and was decided.
+    Waiting { registration_id: RegistrationId, status: Status },
 }
 
 pub async fn register(
@@ -85,29 +69,8 @@ pub async fn register(
     person: Person,
 ) -> Result<Done<Outcome>, Fault> {
     let app: App = grant.target().record.record()?;
-    if app.trust != Trust::FirstParty {
-        return Err(Fault::of(Code::RegistrationNotAllowed));
-    }
-    let prepared = prepare(grant, desk, person).await?;
-    let mut hints = Hints::none().and(&prepared.data_key.key());
-    for identity in &prepared.identities {
-        hints = hints.and(&identity.key());
-    }
-    for account in &prepared.accounts {
-        hints = hints.and(&account.key());
-    }
-    hints = hints.and(&prepared.user.key());
-    desk.store.unit(grant.warrant(), hints, move |work| decide(work, &prepared)).await
-}
-
-async fn prepare(
-    grant: &Granted<RegisterUser>,
-    desk: &Desk,
-    person: Person,
-) -> Result<Prepared, Fault> {
-    let (store, now, app) = (&desk.store, grant.now(), &grant.target().app);
-    let (chance, keyring) = (store.chance(), store.keyring());
-    let password = match person.password.clone() {
+    person.suits(&app)?;
+    let password = match person.password {
         Some(password) => Some(desk.hasher.hash(password).await?),
         None => None,
     };
@@ -199,81 +162,45 @@ fn user(
         customer_id,
         account_number,
         revision: 1,
+    let request = Request { password, ..person.request };
+    match person.standing {
+        Standing::Vouched => connect(grant, desk, request).await,
+        Standing::Claimed => wait(grant, desk, app.trust, request).await,
     }
+}
+
+async fn connect(
+    grant: &Granted<RegisterUser>,
+    desk: &Desk,
+    request: Request,
+) -> Result<Done<Outcome>, Fault> {
+    let (app, now) = (grant.target().app.clone(), grant.now());
+    let materials = Materials::make(desk, now);
+    let waiting = Registration::asked(&app, &request, Reason::Duplicate, now, &desk.store)?;
+    let hints = materials.hints(&request);
+    let decided = desk.store.unit(grant.warrant(), hints, move |work| {
+        decide(work, &app, &request, &materials, &waiting)
+    });
+    decided.await
 }
 
 /// The pure function: who are the identifiers, and what follows.
-fn decide(work: &mut Work, new: &Prepared) -> Result<Outcome, Stop> {
-    let app = work.get(&App::by_id(&new.app))?;
-    if app.trust != Trust::FirstParty {
-        return Err(Fault::of(Code::RegistrationNotAllowed).into());
-    }
-    let (permissions, roles) = (permissions(&app, new)?, roles(&app, new)?);
-    let mut owners: Vec<UserId> = Vec::new();
-    let mut missing = None;
-    for identity in &new.identities {
-        match work.find::<Identity>(&identity.key()) {
-            Ok(Some(known)) if !owners.contains(&known.user_id) => owners.push(known.user_id),
-            Ok(_) => {}
-            Err(stop) => missing = Some(stop),
-        }
-    }
-    if let Some(stop) = missing {
-        return Err(stop);
-    }
-    match owners.as_slice() {
-        [] => create(work, new, &app, permissions, roles),
-        [one] => link(work, new, &app, *one, permissions, roles),
-        _ => {
-            let registration_id = new.waiting.wait(work, owners)?;
-            Ok(Outcome::Waiting { registration_id })
-        }
-    }
-}
-
-fn create(
+fn decide(
     work: &mut Work,
-    new: &Prepared,
-    app: &App,
-    permissions: Vec<String>,
-    roles: Vec<String>,
+    app: &AppId,
+    request: &Request,
+    materials: &Materials,
+    waiting: &Registration,
 ) -> Result<Outcome, Stop> {
-    let mut free = None;
-    for account in &new.accounts {
-        if work.find::<Account>(&account.key())?.is_none() {
-            free.get_or_insert(account);
-        }
-    }
-    let account = free.ok_or_else(|| Fault::internal("no account number is free"))?;
-    let user = User { account_number: account.number.clone(), ..new.user.clone() };
-    let connection = connection(work.now(), new, app, user.id, permissions, roles)?;
-    work.create(&user)?;
-    work.create(&*new.data_key)?;
-    for identity in &new.identities {
-        work.create(identity)?;
-    }
-    work.create(&connection)?;
-    work.create(&new.customer)?;
-    work.create(account)?;
-    Ok(connected(&user, &connection, app, new))
-}
-
-/// A known person: only the connection is taken.
-fn link(
-    work: &mut Work,
-    new: &Prepared,
-    app: &App,
-    user: UserId,
-    permissions: Vec<String>,
-    roles: Vec<String>,
-) -> Result<Outcome, Stop> {
-    let user = work.get(&User::by_id(user))?;
-    let tie = work.find(&Connection::between(user.id, &app.id))?;
-    user.usable()?;
-    let Some(before) = tie else {
-        let connection = connection(work.now(), new, app, user.id, permissions, roles)?;
-        work.create(&connection)?;
-        return Ok(connected(&user, &connection, app, new));
+    let app = work.get(&App::by_id(app))?;
+    suits(Standing::Vouched, request.password.is_some(), &app)?;
+    let terms = Terms::asked(&app, request)?;
+    let owners = owners(work, request)?;
+    let meeting = Meeting { app: &app, request, terms, materials, vouched_by: &app.id };
+    let tied = match owners.as_slice() {
+        [] => meeting.create(work)?,
+        [one] => meeting.link(work, *one)?,
+        _ => return waiting.wait(work, owners),
     };
     match before.connection_status {
         ConnectionStatus::Active => {
@@ -357,4 +284,36 @@ fn permissions(app: &App, new: &Prepared) -> Result<Vec<String>, Fault> {
 fn roles(app: &App, new: &Prepared) -> Result<Vec<String>, Fault> {
     let Some(asked) = &new.roles else { return Ok(app.default_roles()) };
     known(app, "/connection/roles", asked)
+    Ok(outcome(tied, &app, materials.modules()))
+}
+
+fn outcome(tied: Tied, app: &App, modules: Modules) -> Outcome {
+    let Tied { user, connection, key } = tied;
+    let (user_id, view) = (user.id, view(&user, &connection, app, modules));
+    match key {
+        Some(key) => Outcome::Connected { user_id, key: key.expose().clone(), view },
+        None => Outcome::Known { user_id, view },
+    }
+}
+
+async fn wait(
+    grant: &Granted<RegisterUser>,
+    desk: &Desk,
+    trust: Trust,
+    request: Request,
+) -> Result<Done<Outcome>, Fault> {
+    let app = grant.target().app.clone();
+    let reason = match trust {
+        Trust::FirstParty => Reason::Unproven,
+        Trust::ThirdParty => Reason::ThirdParty,
+    };
+    let waiting = Registration::asked(&app, &request, reason, grant.now(), &desk.store)?;
+    let hints = Hints::none().and(&waiting.as_requested());
+    let waited = desk.store.unit(grant.warrant(), hints, move |work| {
+        let app = work.get(&App::by_id(&app))?;
+        suits(Standing::Claimed, request.password.is_some(), &app)?;
+        Terms::asked(&app, &request)?;
+        waiting.wait(work, Vec::new())
+    });
+    waited.await
 }

@@ -5,12 +5,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange};
-use super::registration::Person;
+use super::request::{self, Person, Request};
 use crate::access::permission::is_permission;
 use crate::crypto::password;
 use crate::http::checks::Checks;
 use crate::http::json::Patch;
-use crate::kernel::email::Email;
 use crate::kernel::fault::Fault;
 use crate::kernel::free::{self, Rules};
 use crate::kernel::ids::{NAME_RULE, Name};
@@ -27,6 +26,8 @@ pub struct RegisterBody {
     /// Which identifiers the app vouches for: `email`, and `phone` for `profile.phone`. At least one,
     /// and each that is listed must be there.
     #[schema(required = true, min_items = 1, example = json!(["email"]))]
+    /// Which identifiers a first-party app vouches for: `email`, and `phone` for `profile.phone`.
+    /// Without it the registration waits for the person or an admin.
     #[serde(default)]
     pub verified: Vec<Verified>,
     /// Not unique; no e-mail address and no phone number.
@@ -39,6 +40,8 @@ pub struct RegisterBody {
         max_length = 128,
         example = "correct horse battery staple"
     )]
+    /// 8 to 128 characters, from a first-party app. Ignored for a person who is known.
+    #[schema(format = "password")]
     pub password: Option<String>,
     #[serde(default)]
     pub profile: ProfileBody,
@@ -221,27 +224,16 @@ const NAME_CHARACTERS_MAX: usize = 100;
 
 pub fn person(body: RegisterBody) -> Result<Person, Fault> {
     let mut checks = Checks::default();
-    let vouched = |kind| body.verified.contains(&kind);
     let profile = checks.profile(body.profile);
-    let phone = match (&profile.phone, vouched(Verified::Phone)) {
-        (Patch::Set(phone), true) => Phone::parse(phone).ok(),
-        (_, true) => {
-            checks.add("/profile/phone", "required", "listed in `verified`, so it must be there");
-            None
-        }
-        (_, false) => None,
-    };
-    let email = checks.vouched_email(body.email.as_deref(), vouched(Verified::Email));
-    if body.verified.is_empty() {
-        let accepted = "the identifiers that the app vouches for: `email`, `phone` or both";
-        checks.add("/verified", "required", accepted);
-    }
+    let email = body.email.as_deref();
+    let (identifiers, standing) =
+        request::identifiers(&mut checks, email, &profile.phone, &body.verified);
     let connection = body.connection;
-    let person = Person {
-        email,
-        phone,
+    let password = body.password.and_then(|text| checks.password(&text));
+    let request = Request {
+        identifiers,
         username: body.username.map(|name| checks.username("/username", &name)),
-        password: body.password.and_then(|text| checks.password(&text)),
+        password: None,
         profile,
         preferences: body.preferences.into(),
         permissions: connection.permissions.inspect(|held| {
@@ -265,7 +257,7 @@ pub fn person(body: RegisterBody) -> Result<Person, Fault> {
             },
         ),
     };
-    checks.or(person)
+    checks.or(Person { request, password, standing })
 }
 
 pub fn user_change(body: UserPatch) -> Result<UserChange, Fault> {
@@ -302,25 +294,6 @@ impl Checks {
     fn password(&mut self, value: &str) -> Option<crate::kernel::secret::Secret<String>> {
         let checked = password::check_policy(value);
         checked.map_err(|accepted| self.add("/password", "not_accepted", accepted)).ok()
-    }
-
-    fn vouched_email(&mut self, email: Option<&str>, vouched: bool) -> Option<Email> {
-        match (email, vouched) {
-            (Some(_), false) => {
-                let accepted = "list `email` in `verified`, or leave `email` out";
-                self.add("/verified", "not_vouched", accepted);
-                None
-            }
-            (None, true) => {
-                self.add("/email", "required", "listed in `verified`, so it must be there");
-                None
-            }
-            (Some(email), true) => {
-                let parsed = Email::parse(email);
-                parsed.map_err(|accepted| self.add("/email", "not_accepted", accepted)).ok()
-            }
-            (None, false) => None,
-        }
     }
 
     fn profile(&mut self, body: ProfileBody) -> ProfileChange {

@@ -179,6 +179,11 @@ impl<T> Patch<T> {
         !matches!(self, Self::Keep)
     }
 
+    /// What is not said is not written: `null` would clear the field.
+    pub fn is_kept(&self) -> bool {
+        !self.is_named()
+    }
+
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Self::Keep => Patch::Keep,
@@ -203,6 +208,15 @@ impl<T: Clone> Patch<T> {
             Self::Keep => before,
             Self::Clear => standard,
             Self::Set(value) => value.clone(),
+        }
+    }
+}
+
+impl<T: serde::Serialize> serde::Serialize for Patch<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Set(value) => serializer.serialize_some(value),
+            Self::Keep | Self::Clear => serializer.serialize_none(),
         }
     }
 }

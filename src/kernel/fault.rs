@@ -79,7 +79,7 @@ codes! {
     ConnectionInactive "connection_inactive" Forbidden "The app has let this connection go" "Register the person again with `POST /v1/users`: the data is kept for 30 days.";
     ConnectionRevoked "connection_revoked" Forbidden "The person has cut this connection" "Only the person can connect the app again.";
     ContextMismatch "context_mismatch" Forbidden "The body names another user or app" "Leave `user_id` and `app_id` out of the body, or send those of the path and the key.";
-    RegistrationNotAllowed "registration_not_allowed" Forbidden "This app cannot vouch for people" "Only a first-party app registers people directly; an admin can change the app's `trust`.";
+    NotFirstParty "not_first_party" Forbidden "This needs a first-party app" "Only a first-party app signs people in; an admin can change the app's `trust`.";
     NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";
     MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
     RequestTimeout "request_timeout" TooSlow "The body did not arrive in time" "Send the whole body at once, on a new connection: this one is closed. Nothing was changed.";

@@ -133,6 +133,9 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
         "registrations" => vec![
             Index::expiring("expires_at"),
             Index::on(doc! { "app_id": 1, "fingerprint": 1 }).unique(),
+            // What admins list, page by page.
+            Index::on(doc! { "status": 1, "_id": 1 }),
+            Index::on(doc! { "app_id": 1, "_id": 1 }),
         ],
         "rate_leases" | "idempotency" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),

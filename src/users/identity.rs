@@ -68,6 +68,32 @@ impl TryFrom<String> for Voucher {
             None => Name::parse(&text).map(Self::App),
         };
         voucher.ok_or("neither an app nor an operator")
+/// An e-mail address or phone number in its stored form, whoever it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identifier {
+    pub kind: IdentityKind,
+    pub value: String,
+}
+
+impl Identifier {
+    pub fn email(email: &Email) -> Self {
+        Self { kind: IdentityKind::Email, value: email.as_str().to_owned() }
+    }
+
+    pub fn phone(phone: &Phone) -> Self {
+        Self { kind: IdentityKind::Phone, value: phone.as_str().to_owned() }
+    }
+
+    /// As `identities` names it.
+    pub fn name(&self) -> String {
+        match self.kind {
+            IdentityKind::Email => format!("email:{}", self.value),
+            IdentityKind::Phone => format!("phone:{}", self.value),
+        }
+    }
+
+    pub fn key(&self) -> Key<Identity> {
+        Key::id(self.name())
     }
 }
 

@@ -19,5 +19,6 @@ pub use connection::{
 };
 pub use customer::{Account, Customer};
 pub use identity::{Identity, IdentityKind, Voucher};
+pub use identity::{Identifier, Identity, IdentityKind};
 pub use module::{Module, Modules};
 pub use user::{Audit, Notifications, Preferences, Privacy, Profile, User, UserStatus};
