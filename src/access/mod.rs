@@ -19,6 +19,7 @@
 pub mod action;
 pub mod address;
 pub mod anonymous;
+pub mod attempts;
 pub mod cursor;
 mod fields;
 pub mod figures;

@@ -15,6 +15,8 @@ use super::routes::routes;
 use super::{listen, metrics, telemetry, workers};
 use crate::access::anonymous::Anonymous;
 use crate::access::figures::Figures as Decisions;
+use super::{telemetry, workers};
+use crate::access::attempts::Attempts;
 use crate::access::gate::Gate;
 use crate::access::principal::Context;
 use crate::config::Config;
@@ -43,6 +45,7 @@ pub struct Purser {
     pub anonymous: Anonymous,
     pub decisions: Decisions,
     pub desk: Desk,
+    pub attempts: Arc<Attempts>,
     pub clock: Clock,
     pub chance: Chance,
     pub runtime: Handle,
@@ -79,6 +82,7 @@ impl Purser {
             node: node_name(&config),
         };
         let store = runtime.block_on(Store::connect(&config.store, parts))?;
+        let attempts = Arc::new(Attempts::new(&config.sign_in, &clock, keyring.clone()));
         let gate = Gate::new(store.clone(), Arc::new(keyring), config.audit.ip_address);
         let shown = Shown::new(config.store.copies);
         let desk = Desk { store: store.clone(), hasher, modules: modules::ALL, shown };
@@ -94,6 +98,8 @@ impl Purser {
             chance,
             runtime: runtime.handle().clone(),
         })
+        let runtime = runtime.handle().clone();
+        Ok(Self { config: Arc::new(config), store, gate, desk, attempts, clock, chance, runtime })
     }
 
     /// Collections, validators, indexes, and the built-in modules; what was done, in words.
@@ -240,6 +246,7 @@ fn server(
     let (store, desk) = (Data::new(purser.store.clone()), Data::new(purser.desk.clone()));
     let chance = Data::new(purser.chance.clone());
     let docs = Data::new(Docs::new()?);
+    let attempts = Data::from(Arc::clone(&purser.attempts));
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -250,6 +257,7 @@ fn server(
             .app_data(edge.clone())
             .wrap(Condition::new(!origins.is_empty(), edge::cors(&origins)))
             .app_data(docs.clone())
+            .app_data(attempts.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

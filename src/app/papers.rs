@@ -37,6 +37,7 @@ pub fn openapi() -> String {
     let mut document = OpenApiBuilder::new().info(info.build()).build();
     document.merge(connections::Paper::openapi());
     document.merge(connections::WaitingPaper::openapi());
+    document.merge(people::SignInPaper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
@@ -66,6 +67,7 @@ pub fn actions() -> Vec<Described> {
         connections::ADMIN_WRITING,
         people::ADMIN_WRITING,
         connections::WAITING_WRITING,
+        people::SIGN_IN_WRITING,
         apps::WRITING,
         apps::OPERATOR_WRITING,
         modules::WRITING,

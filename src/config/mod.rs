@@ -25,6 +25,7 @@ pub mod metrics;
 mod problem;
 mod section;
 pub mod server;
+pub mod sign_in;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use log::{Format, Level, Log};
 pub use metrics::Metrics;
 pub use problem::ConfigError;
 pub use server::Server;
+pub use sign_in::SignIn;
 pub use store::Store;
 
 use loader::Loader;
@@ -47,6 +49,7 @@ pub struct Config {
     pub server: Server,
     pub store: Store,
     pub crypto: Crypto,
+    pub sign_in: SignIn,
     pub audit: Audit,
     pub limits: Limits,
     pub metrics: Metrics,
@@ -77,6 +80,7 @@ impl Config {
             server: Server::read(&mut loader.section("server")),
             store: Store::read(&mut loader.section("store")),
             crypto: Crypto::read(&mut loader.section("crypto")),
+            sign_in: SignIn::read(&mut loader.section("sign_in")),
             audit: Audit::read(&mut loader.section("audit")),
             limits: Limits::read(&mut loader.section("limits")),
             metrics: Metrics::read(&mut loader.section("metrics")),

@@ -123,6 +123,20 @@ impl Hasher {
         self.verify(self.decoy.clone(), password).await.map(|_| ())
     }
 
+    /// Whether hashing it anew would make it harder to guess: it costs less than a hash made now.
+    /// Compared is what a guess costs, memory times passes, not how the parameters are written: one
+    /// with more memory and fewer passes is left alone.
+    pub fn is_weak(&self, phc: &str) -> bool {
+        let now = self.argon2.params();
+        readable(phc).is_ok_and(|hash| {
+            let is_argon2id = hash.algorithm == Algorithm::Argon2id.ident();
+            let current = is_argon2id && hash.version == Some(Version::V0x13.into());
+            let costs = argon2::Params::try_from(&hash).ok();
+            let weaker = |costs: argon2::Params| cost(&costs) < cost(now);
+            !current || costs.is_none_or(weaker)
+        })
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
@@ -196,6 +210,10 @@ fn readable(phc: &str) -> Result<PasswordHash, Fault> {
 
 fn unusable(why: &str) -> Fault {
     Fault::internal(format!("a stored password hash is not usable: {why}"))
+}
+
+fn cost(costs: &argon2::Params) -> u64 {
+    u64::from(costs.m_cost()) * u64::from(costs.t_cost())
 }
 
 fn is_affordable(costs: &argon2::Params) -> bool {

@@ -20,6 +20,7 @@ pub mod checks;
 pub mod edge;
 pub mod figures;
 mod incoming;
+pub mod client;
 pub mod json;
 pub mod openapi;
 pub mod peer;

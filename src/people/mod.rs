@@ -11,3 +11,12 @@ use actix_web::web::ServiceConfig;
 pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes};
 
 pub fn routes(_config: &mut ServiceConfig) {}
+mod sign_in;
+
+use actix_web::web::ServiceConfig;
+
+pub use sign_in::{Paper as SignInPaper, WRITING as SIGN_IN_WRITING};
+
+pub fn routes(config: &mut ServiceConfig) {
+    sign_in::routes(config);
+}
