@@ -193,7 +193,8 @@ fn forget_half(dues: &mut HashMap<Mac, Nanos>) {
     let mut sorted: Vec<Nanos> = dues.values().copied().collect();
     let (_, median, _) = sorted.select_nth_unstable(KEYS_MAX / 2);
     let median = *median;
-    let mut ties = KEYS_MAX / 2;
+    let above = dues.values().filter(|due| **due > median).count();
+    let mut ties = (KEYS_MAX / 2).saturating_sub(above);
     dues.retain(|_, due| {
         let kept = *due > median || (*due == median && ties > 0);
         ties -= usize::from(kept && *due == median);
@@ -223,11 +224,8 @@ mod tests {
             "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
             "p1:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=",
         );
-        let config = SignIn {
-            pair: budget(3, 90),
-            identifier: budget(5, 36),
-            address: budget(8, 36),
-        };
+        let config =
+            SignIn { pair: budget(3, 90), identifier: budget(5, 36), address: budget(8, 36) };
         Attempts::new(&config, clock, keyring.expect("a keyring"))
     }
 

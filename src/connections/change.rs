@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_waited_says_what_it_said() {
+        let change = ConnectionChange {
+            app_username: Patch::Set("ada".to_owned()),
+            nickname: Patch::Clear,
+            custom_fields: Patch::Set(json!({ "level": 5, "gone": null })),
+            sync_frequency: Patch::Set(SyncFrequency::Batch),
+            wallet_updates: Patch::Set(false),
+            ..ConnectionChange::default()
+        };
+        let text = serde_json::to_string(&change).expect("JSON");
+        let again: ConnectionChange = serde_json::from_str(&text).expect("the same type");
+        assert_eq!(format!("{again:?}"), format!("{change:?}"));
+    }
+
+    #[test]
     fn a_cleared_preference_is_back_at_its_default() {
         let before = Preferences {
             notifications: Notifications { email: false, sms: true, push: false },

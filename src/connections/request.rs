@@ -77,11 +77,6 @@ pub fn identifiers(
     phone: &Patch<String>,
     verified: &[Verified],
 ) -> (Vec<Identifier>, Standing) {
-    let phone = match phone {
-        // What is no number has been told already.
-        Patch::Set(phone) => Phone::parse(phone).ok().map(|phone| Identifier::phone(&phone)),
-        Patch::Keep | Patch::Clear => None,
-    };
     let standing = if verified.is_empty() { Standing::Claimed } else { Standing::Vouched };
     let identifiers = match standing {
         Standing::Vouched => vouched(checks, email, phone, verified),
@@ -93,7 +88,7 @@ pub fn identifiers(
 fn vouched(
     checks: &mut Checks,
     email: Option<&str>,
-    phone: Option<Identifier>,
+    phone: &Patch<String>,
     verified: &[Verified],
 ) -> Vec<Identifier> {
     let missing = "listed in `verified`, so it must be there";
@@ -111,22 +106,18 @@ fn vouched(
         (None, false) => None,
     };
     let by_phone = verified.contains(&Verified::Phone);
-    if by_phone && phone.is_none() {
+    if by_phone && !is_sent(phone) {
         checks.add("/profile/phone", "required", missing);
     }
-    email.into_iter().chain(phone.filter(|_| by_phone)).collect()
+    email.into_iter().chain(number(phone).filter(|_| by_phone)).collect()
 }
 
-fn claimed(
-    checks: &mut Checks,
-    email: Option<&str>,
-    phone: Option<Identifier>,
-) -> Vec<Identifier> {
+fn claimed(checks: &mut Checks, email: Option<&str>, phone: &Patch<String>) -> Vec<Identifier> {
     let claim = match email {
         Some(email) => checked_email(checks, email),
-        None => phone,
+        None => number(phone),
     };
-    if claim.is_none() && email.is_none() {
+    if email.is_none() && !is_sent(phone) {
         checks.add("/email", "required", "an e-mail address, or a phone number in `profile.phone`");
     }
     claim.into_iter().collect()
@@ -136,4 +127,14 @@ fn checked_email(checks: &mut Checks, email: &str) -> Option<Identifier> {
     let parsed = Email::parse(email);
     let parsed = parsed.map_err(|accepted| checks.add("/email", "not_accepted", accepted));
     parsed.ok().map(|email| Identifier::email(&email))
+}
+
+/// What is no number has been told already.
+fn number(phone: &Patch<String>) -> Option<Identifier> {
+    let Patch::Set(phone) = phone else { return None };
+    Phone::parse(phone).ok().map(|phone| Identifier::phone(&phone))
+}
+
+fn is_sent(phone: &Patch<String>) -> bool {
+    matches!(phone, Patch::Set(_))
 }

@@ -267,6 +267,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hash_is_weak_when_a_guess_costs_less_than_today() {
+        let today = hasher(Params { memory_kib: 128, passes: 2, ..SMALL });
+        for (memory_kib, passes, weak) in [
+            (64, 1, true),
+            (64, 3, true),
+            (128, 2, false),
+            (256, 1, false),
+            (64, 4, false),
+            (512, 9, false),
+        ] {
+            let other = hasher(Params { memory_kib, passes, ..SMALL });
+            let phc = other.hash(secret("password")).await.expect("hashed");
+            assert_eq!(today.is_weak(&phc), weak, "{memory_kib} KiB, {passes} passes");
+        }
+        let phc = today.hash(secret("password")).await.expect("hashed");
+        assert!(today.is_weak(&phc.replace("argon2id", "argon2d")), "another algorithm");
+        assert!(!today.is_weak("nonsense"), "what cannot be read is not replaced");
+    }
+
+    #[tokio::test]
     async fn a_hash_made_at_another_cost_still_verifies() {
         let phc = hasher(SMALL).hash(secret("password")).await.expect("hashed");
         let dearer = hasher(Params { memory_kib: 128, passes: 2, ..SMALL });

@@ -26,6 +26,8 @@ mod roles;
 mod rotation;
 mod seed;
 mod shapes;
+mod sign_in;
 mod trail;
 mod view;
+mod waiting;
 mod write_path;

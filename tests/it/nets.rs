@@ -62,6 +62,8 @@ struct Stage<'a> {
     made: std::cell::Cell<u32>,
 }
 
+const PASSWORD: &str = "correct horse battery";
+
 /// One person and one app, made anew for each try, because some operations end what they are
 /// tried on.
 struct Props {
@@ -73,6 +75,8 @@ struct Props {
     entry: String,
     tie: String,
     operator: String,
+    /// One that waits.
+    registration: String,
 }
 
 impl<'a> Stage<'a> {
@@ -89,6 +93,7 @@ impl<'a> Stage<'a> {
         let number = self.made.replace(self.made.get() + 1);
         let mut body = person(&format!("person{number}@example.com"));
         body["connection"] = json!({ "permissions": permissions });
+        body["password"] = json!(PASSWORD);
         let (user, connection) = self.shop.register_with(body);
         let app = format!("target_{number}");
         let body = json!({
@@ -96,6 +101,9 @@ impl<'a> Stage<'a> {
         });
         let made = self.admin.post("/v1/admin/apps", body).expect(201);
         let key = made["app"]["keys"][0]["id"].as_str().expect("a key's id").to_owned();
+        let claimed = json!({ "email": format!("waiting{number}@example.com") });
+        let waiting = self.shop.post("/v1/users", claimed).expect(202);
+        let registration = waiting["registration_id"].as_str().expect("an id").to_owned();
         let newest = &self.purser.db_entries(doc! { "app_id": "shop" })[0];
         let entry = newest.get_object_id("_id").expect("an id").to_hex();
         let user_id = bson::oid::ObjectId::parse_str(&user).expect("an id");
@@ -105,6 +113,7 @@ impl<'a> Stage<'a> {
         let added = self.admin.post("/v1/admin/operators", body).expect(201);
         let operator = added["operator"]["id"].as_str().expect("an id").to_owned();
         Props { number, user, connection, app, key, entry, tie, operator }
+        Props { number, user, connection, app, key, entry, registration }
     }
 
     /// A caller of this audience who may.
@@ -129,6 +138,7 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{connection}", &props.tie)
         .replace("{operator}", &props.operator)
         + if operation.id == "check_access" { "?permission=help" } else { "" };
+        .replace("{registration}", &props.registration);
     let body = body(&operation.id, props.number);
     let who = who.with("If-Match", "*");
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -153,6 +163,10 @@ fn body(operation: &str, number: u32) -> Option<Value> {
         "change_connection" => json!({ "permissions": [] }),
         "add_operator" => json!({ "name": "New", "role": "auditor", "days": 30 }),
         "change_operator" => json!({ "name": "Another name" }),
+        "issue_app_key" | "approve_registration" | "decline_registration" => json!({}),
+        "sign_in" => json!({
+            "identifier": format!("person{number}@example.com"), "password": PASSWORD,
+        }),
         _ => return None,
     })
 }
@@ -203,6 +217,7 @@ fn wrong_kinds(stage: &Stage<'_>, operation: &Operation, props: &Props) -> Vec<P
             if APP_KEY_ONLY.contains(&operation.path.as_str())
                 || BY_APP.contains(&operation.id.as_str()) =>
         {
+        "apps" if !operation.path.starts_with("/v1/users/") => {
             vec![connection, stage.admin.clone(), stage.auditor.clone()]
         }
         "apps" => vec![stage.admin.clone(), stage.auditor.clone()],

@@ -63,7 +63,8 @@ fn one_of(owners: &[UserId], chosen: Option<UserId>) -> Result<Option<UserId>, F
         ([], None) => Ok(None),
         ([one], None) => Ok(Some(*one)),
         (_, None) => {
-            let accepted = format!("the identifiers are of several people; choose one: {}", listed());
+            let accepted =
+                format!("the identifiers are of several people; choose one: {}", listed());
             Err(Fault::invalid("/user_id", "required", accepted))
         }
     }

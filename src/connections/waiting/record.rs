@@ -228,7 +228,11 @@ impl Registration {
     pub fn with_key(self, tied: &Tied, store: &Store) -> Self {
         let sealed_key = tied.key.as_ref().map(|key| {
             let id = self.id.to_string();
-            store.keyring().seal(store.chance(), &context(&id, "sealed_key"), key.expose().as_bytes())
+            store.keyring().seal(
+                store.chance(),
+                &context(&id, "sealed_key"),
+                key.expose().as_bytes(),
+            )
         });
         Self { sealed_key, ..self }
     }

@@ -171,8 +171,7 @@ impl Entry {
         if let Some(tie) = tie.filter(|it| it.connection_status == ConnectionStatus::Active) {
             return Ok((tie, None));
         }
-        let activated =
-            activate(work, app, user, &self.identifier, &self.desk, &self.materials)?;
+        let activated = activate(work, app, user, &self.identifier, &self.desk, &self.materials)?;
         let tied = activated.ok_or_else(|| Fault::of(otherwise))?;
         Ok((tied.connection, tied.key.map(|key| key.expose().clone())))
     }
