@@ -238,7 +238,7 @@ fn identifiers_of_two_people_need_an_admins_choice() {
     }
     assert_eq!(decided["user_id"], bob.as_str());
     let tie = only(purser.db_find("user_apps", doc! { "app_id": "club" }));
-    assert_eq!(tie.get_object_id("user_id").map(|id| id.to_hex()).ok(), Some(bob));
+    assert_eq!(tie.get_object_id("user_id").map(bson::oid::ObjectId::to_hex).ok(), Some(bob));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::kernel::ids::{AppId, RegistrationId, UserId};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::time::Timestamp;
 use crate::store::{Hints, Query, Record, Stop, Store, Work};
-use crate::users::{Connection, Identity};
+use crate::users::{Connection, Identifier, Identity};
 
 /// A registration as its app reads it.
 #[derive(Serialize, Deserialize)]
@@ -172,7 +172,7 @@ async fn cases<A: Action<Target = OnPlatform>>(
     });
     let opened: Vec<_> = opened.collect();
     let requests = opened.iter().filter_map(|(_, request)| request.as_ref());
-    let names = requests.flat_map(|request| &request.identifiers).map(|it| it.name());
+    let names = requests.flat_map(|request| &request.identifiers).map(Identifier::name);
     let names: Vec<String> = names.collect();
     let query = Query::of(Identity::KIND.collection, doc! { "_id": { "$in": names } });
     let known: Vec<Identity> = store.list(&grant.pass(), query).await?;
