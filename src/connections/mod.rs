@@ -2,9 +2,8 @@
 //!
 //! *Registering* connects a person to the calling app: a person who is new gets a record, one who
 //! is known only a connection. Which of the two it was does not show. What an app does not vouch for
-//! waits (`waiting`). The *view* is one function of
-//! what the connection permits and what the app may see (`view`); whatever shows a person to an
-//! app uses it.
+//! waits (`waiting`). The *view* is one function of what the connection permits and what the app may
+//! see (`view`); whatever shows a person to an app uses it.
 //!
 //! Invariants: an identifier belongs to one person; an app never learns of another app; nothing of
 //! a known person but the connection is taken from a registration.

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::actions::SignIn;
 use crate::access::attempts::{Attempt, Attempts};
 use crate::access::grant::Granted;
-use crate::apps::{self, App, Trust};
+use crate::apps::{App, Trust};
 use crate::connections::{Desk, Materials, View, activate, view};
 use crate::kernel::email::Email;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, UserId};
 use crate::kernel::phone::Phone;
 use crate::kernel::secret::Secret;
-use crate::store::{Hints, Key, Stop, Work};
+use crate::store::{Done, Hints, Key, Stop, Work};
 use crate::users::{Connection, ConnectionStatus, Identifier, Identity, User, UserStatus};
 
 pub struct Credentials {
@@ -39,8 +39,8 @@ pub async fn sign_in(
     desk: &Desk,
     attempts: &Attempts,
     credentials: Credentials,
-) -> Result<SignedIn, Fault> {
-    let app = apps::find(&grant.pass(), &desk.store, &grant.target().app).await?;
+) -> Result<Done<SignedIn>, Fault> {
+    let app: App = grant.target().record.record()?;
     first_party(&app)?;
     let Credentials { identifier: text, password, address } = credentials;
     let identifier = identifier(&text);
@@ -67,8 +67,7 @@ pub async fn sign_in(
         user,
     };
     let hints = Hints::none().and(&User::by_id(entry.user.id));
-    let unit = desk.store.unit(grant.warrant(), hints, move |work| entry.enter(work));
-    Ok(unit.await?.answer)
+    desk.store.unit(grant.warrant(), hints, move |work| entry.enter(work)).await
 }
 
 fn first_party(app: &App) -> Result<(), Fault> {

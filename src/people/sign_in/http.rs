@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use super::actions::SignIn;
-use super::command::{self, Credentials};
+use super::command::{self, Credentials, SignedIn};
 use crate::access::attempts::Attempts;
+use crate::access::gate::Gate;
 use crate::connections::{Desk, View, etag};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
@@ -53,17 +54,24 @@ async fn login(
     client: Client,
     desk: Data<Desk>,
     attempts: Data<Attempts>,
+    gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let LoginBody { identifier, password } = call.body.0;
     let password = Secret::new(password);
     let credentials = Credentials { identifier, password, address: client.0 };
-    let signed_in = command::sign_in(&call.grant, &desk, &attempts, credentials).await?;
-    let tag = etag(&signed_in.view, desk.store.keyring());
-    let shown = SignedInView {
-        user_id: signed_in.user_id.to_string(),
-        user: signed_in.view,
-        password_change_required: signed_in.password_must_change,
-        connection_key: signed_in.key,
-    };
-    Ok(Answer::ok(&shown)?.etag(tag))
+    let done = command::sign_in(&call.grant, &desk, &attempts, credentials).await?;
+    let tag = etag(&done.answer.view, desk.store.keyring());
+    let seen = gate.seen_after(done.answer.user_id, &done.written);
+    Ok(Answer::ok(&SignedInView::from(done.answer))?.etag(tag).seen(seen))
+}
+
+impl From<SignedIn> for SignedInView {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            user_id: signed_in.user_id.to_string(),
+            user: signed_in.view,
+            password_change_required: signed_in.password_must_change,
+            connection_key: signed_in.key,
+        }
+    }
 }
