@@ -14,9 +14,8 @@ use super::docs::Docs;
 use super::routes::routes;
 use super::{listen, metrics, telemetry, workers};
 use crate::access::anonymous::Anonymous;
-use crate::access::figures::Figures as Decisions;
-use super::{telemetry, workers};
 use crate::access::attempts::Attempts;
+use crate::access::figures::Figures as Decisions;
 use crate::access::gate::Gate;
 use crate::access::principal::Context;
 use crate::config::Config;
@@ -94,12 +93,11 @@ impl Purser {
             anonymous,
             decisions: Decisions::default(),
             desk,
+            attempts,
             clock,
             chance,
             runtime: runtime.handle().clone(),
         })
-        let runtime = runtime.handle().clone();
-        Ok(Self { config: Arc::new(config), store, gate, desk, attempts, clock, chance, runtime })
     }
 
     /// Collections, validators, indexes, and the built-in modules; what was done, in words.

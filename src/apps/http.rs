@@ -106,8 +106,6 @@ async fn change(
 }
 
 /// Issue a further key of an app, in the place of another or beside it.
-#[utoipa::path(post, path = "/v1/admin/apps/{app}/keys", operation_id = "issue_app_key", tag = "admins", request_body = KeyBody,
-/// Issue a further key of an app.
 #[utoipa::path(post, path = "/v1/admin/apps/{app}/keys", operation_id = "issue_app_key", tag = "admins",
     extensions(("x-needs" = json!(needs::<IssueAppKey>()))), request_body = KeyBody,
     params(("app" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
@@ -129,7 +127,6 @@ async fn issue_key(
     params(("app" = String, Path), ("key" = String, Path, description = "The key's id"),
         ("revoke_connection_keys" = Option<bool>, Query, description = "End every connection key of the app too; the app has them made anew with `POST …/connection/key`")),
     extensions(("x-needs" = json!(needs::<RevokeAppKey>()))),
-    params(("app" = String, Path), ("key" = String, Path, description = "The key's id")),
     responses((status = 204, description = "Refused from now on")))]
 async fn revoke_key(
     call: Call<RevokeAppKey>,
@@ -147,6 +144,7 @@ async fn revoke_key(
 
 /// Read the calling app's own settings, keys and use.
 #[utoipa::path(get, path = "/v1/app", operation_id = "read_own_app", tag = "apps",
+    extensions(("x-needs" = json!(needs::<ReadItself>()))),
     responses((status = 200, body = OwnAppView)))]
 async fn read_itself(call: Call<ReadItself>, store: Data<Store>) -> Result<Answer, Problem> {
     call.query.only(&[])?;

@@ -173,7 +173,8 @@ impl From<RateLimits> for LimitsBody {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyBody {
-    /// RFC 3339; never, unless sent.
+    /// RFC 3339, and to come; never, unless sent.
+    #[schema(example = "2099-01-01T00:00:00Z")]
     expires_at: Option<String>,
     /// The id of a key that ends when the overlap is over.
     replaces: Option<String>,
@@ -192,9 +193,6 @@ pub fn new_key(body: KeyBody, now: Timestamp) -> Result<NewKey, Fault> {
         replaces: body.replaces.map(|id| Replaced { id, until }),
     };
     errors.or(new)
-    /// RFC 3339, and to come; never, unless sent.
-    #[schema(example = "2099-01-01T00:00:00Z")]
-    pub expires_at: Option<String>,
 }
 
 /// What an app calls something that its users may do.

@@ -5,19 +5,18 @@ use std::sync::Arc;
 
 use super::commands::Desk;
 use super::request::Request;
+use super::roles::known;
 use crate::access::key::StoredKey;
 use crate::apps::App;
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::ids::{
-    AccountNumber, AppId, ConnectionId, CustomerId, IdentityId, Name, UserId,
-};
+use crate::kernel::ids::{AccountNumber, ConnectionId, CustomerId, IdentityId, Name, UserId};
 use crate::kernel::secret::Secret;
 use crate::kernel::time::Timestamp;
 use crate::store::{Hints, Record, Stop, Store, UserKey, Work};
 use crate::users::{
     Account, AppProfile, Audit, Connection, ConnectionStatus, Customer, Identity, IdentityKind,
-    Modules, Preferences, Profile, SyncFrequency, SyncSettings, User, UserStatus,
+    Modules, Preferences, Profile, SyncFrequency, SyncSettings, User, UserStatus, Voucher,
 };
 
 /// Account numbers to choose from: that all are taken is less likely than a broken disk.
@@ -52,7 +51,7 @@ pub struct Meeting<'a> {
     pub terms: Terms,
     pub materials: &'a Materials,
     /// Who says that the identifiers are the person's.
-    pub vouched_by: &'a AppId,
+    pub vouched_by: Voucher,
 }
 
 /// A person and their connection.
@@ -180,7 +179,8 @@ impl Meeting<'_> {
                 after.inactive_at = None;
                 after.permissions.clone_from(&self.terms.permissions);
                 after.roles.clone_from(&self.terms.roles);
-                after.set_key(self.materials.stored_key(before.id), work.now());
+                let key = self.materials.stored_key(before.id);
+                after.set_key(key, work.now(), self.app.connection_key_epoch);
                 work.revise(&before, &after)?;
                 Ok(self.tied(user, after))
             }
@@ -219,6 +219,7 @@ impl Meeting<'_> {
             password: request.password.clone(),
             password_must_change: false,
             status: UserStatus::Active,
+            status_reason: None,
             created_at: now,
             updated_at: now,
             profile: request.profile.applied_to(&Profile::default()),
@@ -232,6 +233,7 @@ impl Meeting<'_> {
             },
             customer_id: materials.customer,
             account_number: account.number.clone(),
+            revision: 1,
         }
     }
 
@@ -257,6 +259,7 @@ impl Meeting<'_> {
             key_last_used_at: None,
             key_expires_at: None,
             key_revealed_at: None,
+            key_epoch: None,
             previous_key: None,
             allowed_ips: Vec::new(),
             sync_frequency: SyncFrequency::default(),
@@ -266,7 +269,7 @@ impl Meeting<'_> {
             rate_limits: app.rate_limits,
             inactive_at: None,
         };
-        connection.set_key(self.materials.stored_key(id), now);
+        connection.set_key(self.materials.stored_key(id), now, app.connection_key_epoch);
         self.request.connection.applied_to(&connection, "/connection")
     }
 }
@@ -285,12 +288,5 @@ fn permissions(app: &App, request: &Request) -> Result<Vec<String>, Fault> {
 
 fn roles(app: &App, request: &Request) -> Result<Vec<String>, Fault> {
     let Some(asked) = &request.roles else { return Ok(app.default_roles()) };
-    match asked.iter().position(|role| app.role(role).is_none()) {
-        None => Ok(asked.iter().map(Name::to_string).collect()),
-        Some(at) => {
-            let known: Vec<_> = app.roles.iter().map(|role| role.name.as_str()).collect();
-            let accepted = format!("a role of this app: {}", known.join(", "));
-            Err(Fault::invalid(format!("/connection/roles/{at}"), "unknown_role", accepted))
-        }
-    }
+    known(app, "/connection/roles", asked)
 }

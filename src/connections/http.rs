@@ -118,8 +118,6 @@ struct ConnectionView {
     responses(
         (status = 200, body = RegisteredView, description = "Was connected already; no key"),
         (status = 201, body = RegisteredView, description = "Connected, with a key of its own", headers(("ETag" = String))),
-        (status = 202, body = WaitingView, description = "An admin must look at it")))]
-        (status = 201, body = RegisteredView, description = "Connected, with a key of its own"),
         (status = 202, body = WaitingView, description = "Waits for the person or an admin")))]
 async fn register(
     call: Call<RegisterUser, Json<RegisterBody>>,

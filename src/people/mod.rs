@@ -5,16 +5,11 @@
 //! an entry that names the admin.
 
 mod admin;
-
-use actix_web::web::ServiceConfig;
-
-pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes};
-
-pub fn routes(_config: &mut ServiceConfig) {}
 mod sign_in;
 
 use actix_web::web::ServiceConfig;
 
+pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes};
 pub use sign_in::{Paper as SignInPaper, WRITING as SIGN_IN_WRITING};
 
 pub fn routes(config: &mut ServiceConfig) {

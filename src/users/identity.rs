@@ -68,6 +68,9 @@ impl TryFrom<String> for Voucher {
             None => Name::parse(&text).map(Self::App),
         };
         voucher.ok_or("neither an app nor an operator")
+    }
+}
+
 /// An e-mail address or phone number in its stored form, whoever it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identifier {

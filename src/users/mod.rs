@@ -18,7 +18,6 @@ pub use connection::{
     AppProfile, Connection, ConnectionStatus, PreviousKey, SyncFrequency, SyncSettings,
 };
 pub use customer::{Account, Customer};
-pub use identity::{Identity, IdentityKind, Voucher};
-pub use identity::{Identifier, Identity, IdentityKind};
+pub use identity::{Identifier, Identity, IdentityKind, Voucher};
 pub use module::{Module, Modules};
 pub use user::{Audit, Notifications, Preferences, Privacy, Profile, User, UserStatus};

@@ -169,7 +169,7 @@ fn an_approved_registration_makes_the_person_and_shows_its_key_once() {
     let user = only(purser.db_find("users", doc! {}));
     assert_eq!(user.get_str("email").ok(), Some("ada@example.com"));
     let identity = only(purser.db_find("identities", doc! {}));
-    assert!(identity.get_str("vouched_by").expect("a name").starts_with("operator_"));
+    assert!(identity.get_str("vouched_by").expect("a name").starts_with("operator:"));
     assert_eq!(purser.db_entries(doc! { "action": "registration_key_shown" }).len(), 1);
     let trail = format!("{:?}", purser.db_entries(doc! {}));
     assert!(!trail.contains(key) && !trail.contains("ada@example.com"));

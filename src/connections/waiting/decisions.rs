@@ -7,9 +7,9 @@ use crate::apps::App;
 use crate::connections::commands::Desk;
 use crate::connections::connect::{Materials, Meeting, Terms, Tied, owners};
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{AppId, Name, OperatorId, RegistrationId, UserId};
+use crate::kernel::ids::{RegistrationId, UserId};
 use crate::store::{Done, Hints, Stop, Work};
-use crate::users::{Identifier, User};
+use crate::users::{Identifier, User, Voucher};
 
 /// The admin vouches for what was claimed. `chosen` is whose registration it is, where the
 /// identifiers are of several people.
@@ -21,7 +21,7 @@ pub async fn approve(
 ) -> Result<Done<Registration>, Fault> {
     let (store, now) = (desk.store.clone(), grant.now());
     let materials = Materials::make(desk, now);
-    let vouched_by = voucher(grant.target().operator)?;
+    let vouched_by = Voucher::Operator(grant.target().operator);
     let hints = Hints::none().and(&Registration::by_id(id));
     let unit = desk.store.unit(grant.warrant(), hints, move |work| {
         let before = work.get(&Registration::by_id(id))?;
@@ -30,7 +30,8 @@ pub async fn approve(
         let app = work.get(&App::by_id(&before.app_id))?;
         let owner = one_of(&owners(work, &request)?, chosen)?;
         let terms = Terms::left(&app, &request);
-        let (app, request, materials, vouched_by) = (&app, &request, &materials, &vouched_by);
+        let (app, request, materials) = (&app, &request, &materials);
+        let vouched_by = vouched_by.clone();
         let meeting = Meeting { app, request, terms, materials, vouched_by };
         let tied = match owner {
             None => meeting.create(work)?,
@@ -41,11 +42,6 @@ pub async fn approve(
         Ok(after)
     });
     unit.await
-}
-
-/// An identity names who vouched for it: here an operator, not an app.
-fn voucher(operator: OperatorId) -> Result<AppId, Fault> {
-    Name::parse(&format!("operator_{operator}")).ok_or_else(|| Fault::internal("an operator's id"))
 }
 
 fn one_of(owners: &[UserId], chosen: Option<UserId>) -> Result<Option<UserId>, Fault> {
@@ -105,7 +101,8 @@ pub fn activate(
     let Some(before) = waiting else { return Ok(None) };
     let request = before.request(keyring)?;
     let terms = Terms::left(app, &request);
-    let meeting = Meeting { app, request: &request, terms, materials, vouched_by: &app.id };
+    let vouched_by = Voucher::App(app.id.clone());
+    let meeting = Meeting { app, request: &request, terms, materials, vouched_by };
     let tied = meeting.link(work, user.id)?;
     let after = before.clone().active(&tied, work.now());
     work.revise(&before, &after)?;
