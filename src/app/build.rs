@@ -237,6 +237,7 @@ fn server(
         request_timeout: Duration::from_millis(config.request_timeout_ms),
         proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
         anonymous: purser.anonymous.clone(),
+        decisions: purser.decisions.clone(),
     };
     let edge = Data::new(Edge::new(config, figures.clone()));
     let origins = config.cors_origins.clone();

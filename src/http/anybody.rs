@@ -7,6 +7,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::call::door;
 use super::problem::Problem;
+use crate::access::figures::Limit;
 
 /// A handler without a caller takes this first. What load balancers ask all the time does not.
 pub struct Anybody;
@@ -18,7 +19,8 @@ impl FromRequest for Anybody {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let admitted = door(request).and_then(|door| {
             let address = door.proxies.peer(request);
-            door.anonymous.spend(address).map(|()| Self)
+            let spent = door.anonymous.spend(address).map(|()| Self);
+            spent.inspect_err(|_| door.decisions.limited(Limit::Anonymous))
         });
         ready(admitted.map_err(Problem))
     }

@@ -17,6 +17,7 @@ use super::query::Parameters;
 use crate::access::action::Action;
 use crate::access::anonymous::Anonymous;
 use crate::access::cursor::Repetition;
+use crate::access::figures::Figures as Decisions;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
 use crate::access::principal::{Context, Head, Repeatable};
@@ -31,6 +32,7 @@ pub struct Door {
     pub request_timeout: Duration,
     pub proxies: Proxies,
     pub anonymous: Anonymous,
+    pub decisions: Decisions,
 }
 
 /// The id that the boundary has given this request.

@@ -101,7 +101,7 @@ const TAKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Sends chunks until the other end has had enough; what it answered.
 fn pour(stream: &mut TcpStream) -> String {
-    let chunk = [b"8000\r\n".as_slice(), &[b' '; 0x8000], b"\r\n"].concat();
+    let chunk = [b"8000\r\n".as_slice(), &vec![b' '; 0x8000], b"\r\n"].concat();
     let mut reading = stream.try_clone().expect("the same stream");
     let answer = std::thread::spawn(move || to_the_end(&mut reading));
     let mut taken = 0;

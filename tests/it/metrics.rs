@@ -108,6 +108,17 @@ fn no_figure_tells_of_a_person_or_a_key() {
 }
 
 #[test]
+fn who_was_refused_for_asking_too_often_is_counted() {
+    let purser = Purser::start_with(&[ON, ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "1")]);
+    purser.nobody().get("/readyz").expect(200);
+    purser.nobody().get("/readyz").refused(429);
+
+    let text = figures(&purser);
+
+    assert!((value(&text, "purser_limited_total{by=\"anonymous\"}") - 1.0).abs() < 0.1);
+}
+
+#[test]
 fn figures_are_not_served_where_the_api_is() {
     let purser = Purser::start();
     assert_eq!(purser.metrics, None);
