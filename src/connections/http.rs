@@ -253,6 +253,7 @@ async fn let_go(call: Call<LetGo>, desk: Data<Desk>) -> Result<Answer, Problem> 
 
 /// Replace the connection key; the old one counts for an overlap.
 #[utoipa::path(post, path = "/v1/users/{user}/connection/key", operation_id = "rotate_connection_key", tag = "apps",
+    extensions(("x-needs" = json!(needs::<RotateKey>()))),
     request_body = RotateBody,
     params(("user" = String, Path, description = "The user's id"), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RotatedView, description = "The new key; only the app key may ask")))]
@@ -271,6 +272,7 @@ async fn rotate_key(
 /// An Idempotency-Key is not honoured: each time is an event of its own, and no second copy of the
 /// key is kept.
 #[utoipa::path(post, path = "/v1/users/{user}/connection/key/reveal", operation_id = "reveal_connection_key", tag = "apps",
+    extensions(("x-needs" = json!(needs::<RevealKey>()))),
     params(("user" = String, Path, description = "The user's id")),
     responses((status = 200, body = RevealedView, description = "The key in use; only the app key may ask")))]
 async fn reveal_key(call: Call<RevealKey>, desk: Data<Desk>) -> Result<Answer, Problem> {
@@ -280,6 +282,7 @@ async fn reveal_key(call: Call<RevealKey>, desk: Data<Desk>) -> Result<Answer, P
 
 /// Read the person's roles in the app.
 #[utoipa::path(get, path = "/v1/users/{user}/roles", operation_id = "read_roles", tag = "apps",
+    extensions(("x-needs" = json!(needs::<ReadRoles>()))),
     params(("user" = String, Path)), responses((status = 200, body = RolesView)))]
 async fn read_roles(call: Call<ReadRoles>, desk: Data<Desk>) -> Result<Answer, Problem> {
     call.query.only(&[])?;
@@ -288,7 +291,8 @@ async fn read_roles(call: Call<ReadRoles>, desk: Data<Desk>) -> Result<Answer, P
 }
 
 /// Assign the person's roles in the app, in place of those before.
-#[utoipa::path(put, path = "/v1/users/{user}/roles", operation_id = "assign_roles", tag = "apps", request_body = RolesBody,
+#[utoipa::path(put, path = "/v1/users/{user}/roles", operation_id = "assign_roles", tag = "apps",
+    extensions(("x-needs" = json!(needs::<AssignRoles>()))), request_body = RolesBody,
     params(("user" = String, Path, description = "The user's id"), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = RolesView, description = "Assigned; only the app key may ask")))]
 async fn assign_roles(
@@ -302,6 +306,7 @@ async fn assign_roles(
 
 /// Ask whether the person's roles give a permission.
 #[utoipa::path(get, path = "/v1/users/{user}/access", operation_id = "check_access", tag = "apps",
+    extensions(("x-needs" = json!(needs::<CheckAccess>()))),
     params(("user" = String, Path),
         ("permission" = String, Query, description = "As the app's roles name it: `invoices:write`")),
     responses((status = 200, body = AccessView)))]

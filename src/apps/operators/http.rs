@@ -11,6 +11,7 @@ use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::OperatorId;
@@ -37,6 +38,7 @@ pub struct Paper;
 
 /// Add an admin or auditor.
 #[utoipa::path(post, path = "/v1/admin/operators", operation_id = "add_operator", tag = "admins",
+    extensions(("x-needs" = json!(needs::<AddOperator>()))),
     request_body = OperatorBody, params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = AddedOperatorView, description = "Added, with its key")))]
 async fn add(
@@ -51,6 +53,7 @@ async fn add(
 
 /// List the operators.
 #[utoipa::path(get, path = "/v1/admin/operators", operation_id = "list_operators", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadOperators>()))),
     params(("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = OperatorPage)))]
 async fn list(
@@ -69,7 +72,8 @@ async fn list(
 
 /// Read an operator.
 #[utoipa::path(get, path = "/v1/admin/operators/{operator}", operation_id = "read_operator",
-    tag = "admins", params(("operator" = String, Path)),
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadOperators>()))), params(("operator" = String, Path)),
     responses((status = 200, body = OperatorView)))]
 async fn read(
     call: Call<ReadOperators>,
@@ -83,7 +87,8 @@ async fn read(
 
 /// Change an operator (merge patch). The last admin whose key works keeps the role.
 #[utoipa::path(patch, path = "/v1/admin/operators/{operator}", operation_id = "change_operator",
-    tag = "admins", request_body = OperatorPatch,
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<ChangeOperator>()))), request_body = OperatorPatch,
     params(("operator" = String, Path), ("If-Match" = String, Header, description = "The ETag of the last answer")),
     responses((status = 200, body = OperatorView)))]
 async fn change(
@@ -99,7 +104,8 @@ async fn change(
 
 /// Revoke an operator's key. The last admin whose key works keeps it.
 #[utoipa::path(delete, path = "/v1/admin/operators/{operator}", operation_id = "remove_operator",
-    tag = "admins", params(("operator" = String, Path), ("If-Match" = Option<String>, Header)),
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<RemoveOperator>()))), params(("operator" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "The key is refused from now on")))]
 async fn remove(
     call: Call<RemoveOperator>,

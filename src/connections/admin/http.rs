@@ -13,6 +13,7 @@ use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::fault::{Code, Fault};
@@ -40,6 +41,7 @@ struct TiePage {
 /// List connections, without what apps keep in them.
 #[utoipa::path(get, path = "/v1/admin/connections", operation_id = "list_connections",
     tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadConnections>()))),
     params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
         ("status" = Option<String>, Query, description = "`active`, `inactive`, `suspended` or `revoked`"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
@@ -61,6 +63,7 @@ async fn list(
 /// Read a connection, without what its app keeps in it.
 #[utoipa::path(get, path = "/v1/admin/connections/{connection}",
     operation_id = "read_connection_as_admin", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadConnections>()))),
     params(("connection" = String, Path)),
     responses((status = 200, body = TieView)))]
 async fn read(
@@ -75,7 +78,8 @@ async fn read(
 
 /// Change, suspend, reactivate or revoke a connection (merge patch).
 #[utoipa::path(patch, path = "/v1/admin/connections/{connection}",
-    operation_id = "change_connection", tag = "admins", request_body = TiePatch,
+    operation_id = "change_connection", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ChangeConnection>()))), request_body = TiePatch,
     params(("connection" = String, Path),
         ("If-Match" = String, Header, description = "The ETag of the last answer: the person's revision")),
     responses((status = 200, body = TieView)))]

@@ -16,6 +16,7 @@ use crate::connections::commands::Desk;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
 use crate::http::checks::Checks;
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::fault::{Code, Fault};
@@ -59,6 +60,7 @@ const REASON_CHARACTERS_MAX: usize = 1000;
 
 /// Read how a registration stands.
 #[utoipa::path(get, path = "/v1/registrations/{registration}", operation_id = "read_registration", tag = "apps",
+    extensions(("x-needs" = json!(needs::<ReadRegistration>()))),
     params(("registration" = String, Path, description = "`registration_id` of the answer 202")),
     responses((status = 200, body = RegistrationView)))]
 async fn read(
@@ -73,6 +75,7 @@ async fn read(
 
 /// List the registrations, the oldest first.
 #[utoipa::path(get, path = "/v1/admin/registrations", operation_id = "list_registrations", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadRegistrations>()))),
     params(("status" = Option<String>, Query, description = "`pending`, `active`, `expired` or `declined`"),
         ("app_id" = Option<String>, Query),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
@@ -96,6 +99,7 @@ async fn list(
 
 /// Read a registration, with what is needed to decide it.
 #[utoipa::path(get, path = "/v1/admin/registrations/{registration}", operation_id = "inspect_registration", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadRegistrations>()))),
     params(("registration" = String, Path)), responses((status = 200, body = CaseView)))]
 async fn one(
     call: Call<ReadRegistrations>,
@@ -109,6 +113,7 @@ async fn one(
 
 /// Approve a registration: vouch for what it claims, and connect the person.
 #[utoipa::path(post, path = "/v1/admin/registrations/{registration}/approve", operation_id = "approve_registration", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ApproveRegistration>()))),
     request_body = ApproveBody,
     params(("registration" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = CaseView, description = "Connected; the app reads the key")))]
@@ -127,6 +132,7 @@ async fn approve(
 
 /// Decline a registration.
 #[utoipa::path(post, path = "/v1/admin/registrations/{registration}/decline", operation_id = "decline_registration", tag = "admins",
+    extensions(("x-needs" = json!(needs::<DeclineRegistration>()))),
     request_body = DeclineBody,
     params(("registration" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = CaseView)))]

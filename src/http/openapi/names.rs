@@ -71,10 +71,10 @@ pub fn describe(document: &mut Value) {
             }
         }
     }
-    super::for_each_operation(document, |_, _, operation| {
+    super::for_each_operation(document, |path, _, operation| {
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            describe_parameter(parameter);
+            describe_parameter(path, parameter);
         }
     });
 }
@@ -158,11 +158,12 @@ fn is_text(schema: &Map<String, Value>) -> bool {
 }
 
 /// Parameters of a path or a query, and the headers that only some operations take.
-fn describe_parameter(parameter: &mut Value) {
+fn describe_parameter(path: &str, parameter: &mut Value) {
     let (name, place) = (parameter["name"].clone(), parameter["in"].clone());
     let (Some(name), Some(place)) = (name.as_str(), place.as_str()) else { return };
     let (schema, description) = match (place, name) {
-        ("path", "user") => (
+        // An operator has no connection, so `me` is nobody there.
+        ("path", "user") if !path.starts_with("/v1/admin/") => (
             json!({ "type": "string", "pattern": "^([0-9a-f]{24}|me)$", "examples": ["65f1a2b3c4d5e6f7a8b9c0d1"] }),
             "The user's id, or `me` with a connection key",
         ),

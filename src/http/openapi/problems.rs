@@ -55,6 +55,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
     let app = keyed && shape.audience == "apps";
     let held = shape.needs.as_deref().is_some_and(|needs| !needs.contains(' '));
     let on_user = app && shape.takes("user");
+    let changes = shape.method != "get";
     let registers = shape.name == "POST /v1/users";
     let signs_in = shape.path.starts_with("/v1/auth/");
     match code {
@@ -63,7 +64,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::InvalidIdempotencyKey | Code::IdempotencyInProgress | Code::IdempotencyKeyReused => {
             shape.takes("Idempotency-Key")
         }
-        Code::SignInFailed | Code::NotConnected => signs_in,
+        Code::SignInFailed | Code::NotConnected | Code::NotFirstParty => signs_in,
         Code::PermissionDenied => on_user && held,
         Code::AppSuspended => app || signs_in,
         Code::UserSuspended
@@ -72,22 +73,22 @@ fn possible(code: Code, shape: &Shape) -> bool {
         | Code::ConnectionRevoked => on_user || registers || signs_in,
         Code::ConnectionInactive => on_user || signs_in,
         Code::RevealNotAllowed => shape.path.ends_with("/reveal"),
-        Code::NotFirstParty => signs_in,
         Code::ContextMismatch => app && body,
         Code::NotFound => shape.path.contains('{'),
         // A method that is not allowed is no operation.
         Code::MethodNotAllowed => false,
-        Code::AlreadyExists => shape.method == "post" && body && keyed,
-        Code::AlreadyResolved => shape.path.contains("/registrations/"),
+        Code::AlreadyExists => changes && keyed,
+        Code::AlreadyResolved => changes && shape.audience == "admins",
+        Code::LastAdmin => changes && shape.path.contains("/operators/"),
         Code::RevisionMismatch => shape.if_match != Precondition::None,
         Code::PreconditionRequired => shape.if_match == Precondition::Required,
-        Code::BodyTooLarge | Code::UnsupportedMediaType => body,
-        Code::OutcomeUnknown => shape.method != "get",
+        Code::RequestTimeout | Code::BodyTooLarge | Code::UnsupportedMediaType => body,
+        // Whoever needs no key is counted by address; load balancers are not.
+        Code::RateLimited => shape.path != "/healthz",
+        Code::OutcomeUnknown => changes,
         Code::StoreUnavailable | Code::Overloaded | Code::ShuttingDown => {
             keyed || body || shape.path == "/readyz"
         }
-        // It is decided while the body is awaited.
-        _ if code.name() == "request_timeout" => body,
         // What any key can meet: that it is none, is of the wrong kind, or has asked too often.
         _ => keyed,
     }

@@ -13,6 +13,7 @@ use crate::access::gate::Gate;
 use crate::connections::Desk;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::UserId;
@@ -37,6 +38,7 @@ pub struct Paper;
 
 /// List people, or look somebody up: one way of looking at a time.
 #[utoipa::path(get, path = "/v1/admin/users", operation_id = "list_people", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadPeople>()))),
     params(("email" = Option<String>, Query), ("phone" = Option<String>, Query),
         ("username" = Option<String>, Query, description = "Not unique"),
         ("account_number" = Option<String>, Query), ("id" = Option<String>, Query),
@@ -61,6 +63,7 @@ async fn list(
 
 /// Read one person's page: the shared record, identities, connections and the newest entries.
 #[utoipa::path(get, path = "/v1/admin/users/{user}", operation_id = "read_person", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReadPeople>()))),
     params(("user" = String, Path)), responses((status = 200, body = PersonView)))]
 async fn read(
     call: Call<ReadPeople>,
@@ -74,7 +77,8 @@ async fn read(
 
 /// Suspend a person at every app. `If-Match` is honoured when sent.
 #[utoipa::path(post, path = "/v1/admin/users/{user}/suspend", operation_id = "suspend_user",
-    tag = "admins", request_body = ReasonBody,
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<SuspendUser>()))), request_body = ReasonBody,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header),
         ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PersonItem, description = "Suspended, now or before")))]
@@ -91,7 +95,8 @@ async fn suspend(
 
 /// Make a suspended or inactive person active again. `If-Match` is honoured when sent.
 #[utoipa::path(post, path = "/v1/admin/users/{user}/reactivate",
-    operation_id = "reactivate_user", tag = "admins", request_body = ReasonBody,
+    operation_id = "reactivate_user", tag = "admins",
+    extensions(("x-needs" = json!(needs::<ReactivateUser>()))), request_body = ReasonBody,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header),
         ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PersonItem, description = "Active, now or before")))]
@@ -108,7 +113,8 @@ async fn reactivate(
 
 /// Set, replace or remove the address that identifies a person. `If-Match` is honoured when sent.
 #[utoipa::path(put, path = "/v1/admin/users/{user}/email", operation_id = "change_email",
-    tag = "admins", request_body = EmailBody,
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<ChangeEmail>()))), request_body = EmailBody,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = PersonItem)))]
 async fn change_email(
@@ -123,7 +129,8 @@ async fn change_email(
 
 /// Set a password, which the person must change. `If-Match` is honoured when sent.
 #[utoipa::path(put, path = "/v1/admin/users/{user}/password", operation_id = "set_password",
-    tag = "admins", request_body = PasswordBody,
+    tag = "admins",
+    extensions(("x-needs" = json!(needs::<SetPassword>()))), request_body = PasswordBody,
     params(("user" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Set; the person must change it")))]
 async fn set_password(

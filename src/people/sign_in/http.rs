@@ -12,6 +12,7 @@ use crate::connections::{Desk, View, etag};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
 use crate::http::client::Client;
+use crate::http::openapi::needs;
 use crate::http::problem::Problem;
 use crate::kernel::secret::Secret;
 
@@ -46,7 +47,8 @@ struct SignedInView {
 }
 
 /// Sign a person in with their password (first-party apps).
-#[utoipa::path(post, path = "/v1/auth/login", operation_id = "sign_in", tag = "apps", request_body = LoginBody,
+#[utoipa::path(post, path = "/v1/auth/login", operation_id = "sign_in", tag = "apps",
+    extensions(("x-needs" = json!(needs::<SignIn>()))), request_body = LoginBody,
     params(("Purser-Client-IP" = Option<String>, Header, description = "The person's address: attempts are counted by it")),
     responses((status = 200, body = SignedInView)))]
 async fn login(
