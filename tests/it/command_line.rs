@@ -79,6 +79,12 @@ fn a_database_that_is_not_set_up_is_set_up_by_migrate_and_then_takes_operators()
     assert!(done.contains("register module wallet"), "{done}");
     assert_eq!(text(purser(&["migrate", "--plan"], &environment)), "nothing to do\n");
 
+    let bounded = ["operators", "create", "--role", "auditor", "--allowed-ip"];
+    let key = [&bounded[..], &["192.0.2.7/24", "--allowed-ip", "::1"]].concat();
+    assert!(text(purser(&key, &environment)).starts_with("prs_opr_"));
+    let refused = purser(&[&bounded[..], &["here"]].concat(), &environment);
+    let message = String::from_utf8(refused.stderr).expect("text");
+    assert!(message.contains("192.0.2.0/24") && !refused.status.success(), "{message}");
     let key = text(purser(&["operators", "create", "--role", "admin"], &environment));
     assert!(key.starts_with("prs_opr_") && key.trim().len() == 69, "{key}");
 }

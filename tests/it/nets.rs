@@ -152,17 +152,18 @@ fn body(operation: &str, number: u32) -> Option<Value> {
             "app_id": format!("app_{number}"), "name": "New", "trust": "third_party",
             "permissions": ["read"],
         }),
-        "change_app" => json!({ "name": "Another name" }),
-        "issue_app_key" | "rotate_connection_key" => json!({}),
+        "change_app" | "change_operator" => json!({ "name": "Another name" }),
+        "issue_app_key"
+        | "rotate_connection_key"
+        | "reactivate_user"
+        | "approve_registration"
+        | "decline_registration" => json!({}),
         "assign_roles" => json!({ "roles": ["helper"] }),
-        "reactivate_user" => json!({}),
         "suspend_user" => json!({ "reason": "asked for" }),
         "change_email" => json!({ "email": format!("other{number}@example.com") }),
         "set_password" => json!({ "password": "correct horse battery" }),
         "change_connection" => json!({ "permissions": [] }),
         "add_operator" => json!({ "name": "New", "role": "auditor", "days": 30 }),
-        "change_operator" => json!({ "name": "Another name" }),
-        "approve_registration" | "decline_registration" => json!({}),
         "sign_in" => json!({
             "identifier": format!("person{number}@example.com"), "password": PASSWORD,
         }),

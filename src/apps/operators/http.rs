@@ -46,7 +46,7 @@ async fn add(
     store: Data<Store>,
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
-    let done = commands::add(&grant, &store, wire::new_operator(call.body.0)?).await?;
+    let done = commands::add(&grant, &store, wire::new_operator(&call.body.0)?).await?;
     let tag = done.answer.operator.revision.to_string();
     Ok(Answer::created(&added(&done.answer))?.etag(tag).replayed(done.replayed))
 }

@@ -55,7 +55,7 @@ pub struct OperatorPatch {
 
 const NAME_CHARACTERS_MAX: usize = 100;
 
-pub fn new_operator(body: OperatorBody) -> Result<NewOperator, Fault> {
+pub fn new_operator(body: &OperatorBody) -> Result<NewOperator, Fault> {
     let mut errors = Checks::default();
     let days = u16::try_from(body.days).ok().filter(|days| (1..=DAYS_MAX).contains(days));
     if days.is_none() {

@@ -90,11 +90,10 @@ pub fn search(query: &Parameters) -> Result<(Search, Option<&'static str>), Faul
         query.parsed("id", "24 hexadecimal digits", |text| text.parse().ok().map(Search::Id))?,
     ];
     let mut asked = asked.into_iter().flatten();
-    match (asked.next(), asked.next()) {
-        (search, None) => Ok((search.unwrap_or(Search::All), status)),
-        (_, Some(_)) => {
-            let accepted = format!("one of {} at a time", ways.join(", "));
-            Err(Fault::invalid("query", "not_accepted", accepted))
-        }
+    let search = asked.next().unwrap_or(Search::All);
+    if asked.next().is_some() {
+        let accepted = format!("one of {} at a time", ways.join(", "));
+        return Err(Fault::invalid("query", "not_accepted", accepted));
     }
+    Ok((search, status))
 }
