@@ -100,13 +100,14 @@ async fn missing(
 ) -> Result<Vec<u32>, Fault> {
     #[derive(Deserialize)]
     struct Known {
-        _id: String,
+        #[serde(rename = "_id")]
+        name: String,
     }
     let names = chunk.iter().map(|number| identity(*number)).collect::<Result<Vec<_>, _>>()?;
     let filter = doc! { "_id": { "$in": &names } };
     let query = Query::of(Identity::KIND.collection, filter).only(doc! { "_id": 1 });
     let known: Vec<Known> = purser.store.list(&grant.pass(), query).await?;
-    let known: HashSet<String> = known.into_iter().map(|known| known._id).collect();
+    let known: HashSet<String> = known.into_iter().map(|known| known.name).collect();
     let of_chunk = chunk.iter().zip(names);
     Ok(of_chunk.filter(|(_, name)| !known.contains(name)).map(|(number, _)| *number).collect())
 }

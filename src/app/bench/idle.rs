@@ -37,19 +37,19 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub async fn run(
     purser: &Purser,
     database: &Database,
-    scale: &Scale,
+    scale: Scale,
     file: Option<&Path>,
 ) -> Result<(), String> {
     check_files(scale)?;
     let people = people(purser, database, scale.users).await?;
-    let (scale, file) = (*scale, file.map(Path::to_path_buf));
+    let file = file.map(Path::to_path_buf);
     let measured =
-        tokio::task::spawn_blocking(move || measure(&people, &scale, file.as_deref())).await;
+        tokio::task::spawn_blocking(move || measure(&people, scale, file.as_deref())).await;
     measured.map_err(|_| "the bench panicked")?
 }
 
 /// Both sides of a connection are a file; the server inherits this process's limit.
-fn check_files(scale: &Scale) -> Result<(), String> {
+fn check_files(scale: Scale) -> Result<(), String> {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -64,7 +64,7 @@ fn check_files(scale: &Scale) -> Result<(), String> {
     }
 }
 
-fn measure(people: &People, scale: &Scale, file: Option<&Path>) -> Result<(), String> {
+fn measure(people: &People, scale: Scale, file: Option<&Path>) -> Result<(), String> {
     let options = Options { what: What::Purser, bytes: 0 };
     let settings = Settings { node: "idle", level: Level::Warn, more: Vec::new() };
     let server = Server::start(&options, &settings, file)?;
@@ -82,7 +82,7 @@ fn measure(people: &People, scale: &Scale, file: Option<&Path>) -> Result<(), St
 }
 
 /// Each has read its share of the people, one at least.
-async fn callers(server: &Server, people: &People, scale: &Scale) -> Result<Vec<Caller>, String> {
+async fn callers(server: &Server, people: &People, scale: Scale) -> Result<Vec<Caller>, String> {
     let mut opening = JoinSet::new();
     let mut open = Vec::new();
     let connections = scale.connections as usize;

@@ -67,7 +67,7 @@ pub fn run(
                 write::run(purser, &database, scale).await.map_err(|fault| fault.to_string())
             }
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
-            Bench::Idle(scale) => idle::run(purser, &database, scale, file).await,
+            Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,
             Bench::Serve(_) => Ok(()),
         };
         database.drop().await.map_err(failed)?;

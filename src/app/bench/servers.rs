@@ -170,14 +170,12 @@ impl Server {
         if let Some(stdout) = child.stdout.take() {
             let _ = BufReader::new(stdout).read_line(&mut line);
         }
-        match line.trim().parse() {
-            Ok(address) => Ok(Self { address, child }),
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(format!("the server `{what}` did not start"))
-            }
-        }
+        let Ok(address) = line.trim().parse() else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("the server `{what}` did not start"));
+        };
+        Ok(Self { address, child })
     }
 
     /// The processor time that it has used.
