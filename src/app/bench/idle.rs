@@ -7,7 +7,7 @@ use clap::Args;
 use mongodb::Database;
 use tokio::task::JoinSet;
 
-use super::load::{Caller, Seen, runtime};
+use super::load::{Asker, Seen, runtime};
 use super::servers::{Options, Server, Settings, What};
 use super::{People, people};
 use crate::app::build::Purser;
@@ -82,7 +82,7 @@ fn measure(people: &People, scale: Scale, file: Option<&Path>) -> Result<(), Str
 }
 
 /// Each has read its share of the people, one at least.
-async fn callers(server: &Server, people: &People, scale: Scale) -> Result<Vec<Caller>, String> {
+async fn callers(server: &Server, people: &People, scale: Scale) -> Result<Vec<Asker>, String> {
     let mut opening = JoinSet::new();
     let mut open = Vec::new();
     let connections = scale.connections as usize;
@@ -94,7 +94,7 @@ async fn callers(server: &Server, people: &People, scale: Scale) -> Result<Vec<C
         let first = number % people.ids.len();
         let share: Vec<_> = people.ids[first..].iter().step_by(connections).cloned().collect();
         opening.spawn(async move {
-            let mut caller = Caller::connect(address, &key, Seen::Forgotten).await?;
+            let mut caller = Asker::connect(address, &key, Seen::Forgotten).await?;
             for id in share {
                 caller.read(&id).await?;
             }
@@ -107,9 +107,9 @@ async fn callers(server: &Server, people: &People, scale: Scale) -> Result<Vec<C
     Ok(open)
 }
 
-type Opened = Result<Result<Caller, String>, tokio::task::JoinError>;
+type Opened = Result<Result<Asker, String>, tokio::task::JoinError>;
 
-fn opened(done: Option<Opened>) -> Result<Caller, String> {
+fn opened(done: Option<Opened>) -> Result<Asker, String> {
     done.ok_or("no connection is being opened")?.map_err(|_| "a caller panicked")?
 }
 

@@ -75,7 +75,7 @@ impl Done {
 }
 
 async fn call(load: Load, number: usize, until: Instant) -> Result<Vec<Duration>, String> {
-    let mut caller = Caller::connect(load.address, &load.key, load.seen).await?;
+    let mut caller = Asker::connect(load.address, &load.key, load.seen).await?;
     let mut times = Vec::new();
     let mut turn = number;
     loop {
@@ -90,7 +90,7 @@ async fn call(load: Load, number: usize, until: Instant) -> Result<Vec<Duration>
 }
 
 /// One keep-alive connection.
-pub struct Caller {
+pub struct Asker {
     stream: TcpStream,
     /// The head, where in it the id stands, and how much of it is the same in every request.
     request: Vec<u8>,
@@ -101,7 +101,7 @@ pub struct Caller {
     tokens: Option<HashMap<String, Vec<u8>>>,
 }
 
-impl Caller {
+impl Asker {
     pub async fn connect(address: SocketAddr, key: &str, seen: Seen) -> Result<Self, String> {
         let lost = |error: std::io::Error| format!("{address}: {error}");
         let stream = TcpStream::connect(address).await.map_err(lost)?;

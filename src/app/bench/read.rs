@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mongodb::Database;
 
-use super::load::{Caller, Done, Load, Seen, runtime};
+use super::load::{Asker, Done, Load, Seen, runtime};
 use super::servers::{Options, Server, Settings, What};
 use super::{People, median, people};
 use crate::app::build::Purser;
@@ -148,7 +148,7 @@ impl Side {
     fn answer_bytes(&self) -> Result<usize, String> {
         runtime()?.block_on(async {
             let mut caller =
-                Caller::connect(self.load.address, &self.load.key, Seen::Forgotten).await?;
+                Asker::connect(self.load.address, &self.load.key, Seen::Forgotten).await?;
             caller.read(&self.load.ids[0]).await
         })
     }
