@@ -154,6 +154,7 @@ impl Server {
         command
             .env("PURSER__SERVER__BIND", "127.0.0.1")
             .env("PURSER__SERVER__PORT", "0")
+            .env("PURSER__METRICS__PORT", "0")
             .env("PURSER__SERVER__NODE", settings.node)
             .env("PURSER__SERVER__WORKERS", WORKERS.to_string())
             .env("PURSER__SERVER__KEEP_ALIVE_SECONDS", KEEP_ALIVE_SECONDS.to_string())
