@@ -73,6 +73,9 @@ pub struct OwnAppView {
     total_rate_limits: LimitsBody,
     allowed_ips: Vec<String>,
     reveal_keys: bool,
+    /// Connection keys from before then are refused.
+    #[schema(required = true)]
+    connection_keys_revoked_at: Option<String>,
     keys: Vec<KeyView>,
     created_at: String,
     updated_at: String,
@@ -160,6 +163,7 @@ pub fn own_view(app: &App, active_connections: u64) -> OwnAppView {
         total_rate_limits: seen.total_rate_limits,
         allowed_ips: seen.allowed_ips,
         reveal_keys: seen.reveal_keys,
+        connection_keys_revoked_at: seen.connection_keys_revoked_at,
         keys: seen.keys,
         created_at: seen.created_at,
         updated_at: seen.updated_at,

@@ -17,7 +17,7 @@ pub struct Server {
     pub workers: usize,
     pub request_timeout_ms: u64,
     pub head_timeout_ms: u64,
-    /// Never more than `request_timeout_ms`.
+    /// The deadline of the request holds too.
     pub body_timeout_ms: u64,
     pub keep_alive_seconds: u64,
     pub refusal_hold_ms: u64,
@@ -52,19 +52,13 @@ impl Server {
         let bind = section.parsed("bind", "an IP address", localhost);
         let port = section.number("port", 0..=65_535);
         let workers = section.number("workers", 0..=256);
-        let request_timeout_ms = section.number("request_timeout_ms", 100..=120_000);
-        let body_timeout_ms = "an integer from 100 to server.request_timeout_ms";
         Self {
             bind,
             port,
             workers,
-            request_timeout_ms,
+            request_timeout_ms: section.number("request_timeout_ms", 100..=120_000),
             head_timeout_ms: section.number("head_timeout_ms", 100..=60_000),
-            body_timeout_ms: section.number_described(
-                "body_timeout_ms",
-                100..=request_timeout_ms,
-                body_timeout_ms,
-            ),
+            body_timeout_ms: section.number("body_timeout_ms", 100..=120_000),
             keep_alive_seconds: section.number("keep_alive_seconds", 1..=3_600),
             refusal_hold_ms: section.number("refusal_hold_ms", 10..=60_000),
             unread_timeout_seconds: section.number("unread_timeout_seconds", 1..=3_600),

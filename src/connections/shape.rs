@@ -11,6 +11,8 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::keys::PreviousKeyView;
+
 /// What all apps share of the person. What this app may not see is not there.
 #[expect(dead_code, reason = "only described")]
 #[derive(ToSchema)]
@@ -161,6 +163,14 @@ pub struct AppSpecificView {
     key_hint: Option<String>,
     #[schema(required = true)]
     key_created_at: Option<String>,
+    /// `null`: never.
+    #[schema(required = true)]
+    key_expires_at: Option<String>,
+    /// The key before this one, while it still counts.
+    #[schema(required = true)]
+    previous_key: Option<PreviousKeyView>,
+    /// Addresses and networks that the connection key may be used from; everywhere, where it is empty.
+    allowed_ips: Vec<String>,
     sync_frequency: SyncFrequencyView,
     sync_settings: SyncSettingsView,
     connected_at: String,

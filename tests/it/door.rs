@@ -183,7 +183,7 @@ fn every_answer_has_the_headers_that_protect_a_browser() {
     let large = vec![b' '; 70_000];
     for (reply, status) in [
         (purser.nobody().get("/healthz"), 200),
-        (purser.nobody().get("/v1/app"), 404),
+        (purser.nobody().get("/v1/nowhere"), 404),
         (shop.post("/v1/users", person("ada@example.com")), 201),
         (shop.get("/v1/users/000000000000000000000000"), 404),
         (shop.delete("/v1/users"), 405),
