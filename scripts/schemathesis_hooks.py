@@ -37,12 +37,13 @@ for audience, key in FIXTURES["keys"].items():
 # --- what stays ------------------------------------------------------------------------------------------
 
 # People let go, keys revoked, apps suspended: all that is asked for, but not of the callers' own.
-others = {name: itertools.cycle(values) for name, values in FIXTURES["values"].items() if values}
-
-
 def is_kept(name, value):
     kept = FIXTURES["kept"].get(name, [])
     return value in (kept if isinstance(kept, list) else [kept])
+
+
+usable = {name: [v for v in values if v != "me" and not is_kept(name, v)] for name, values in FIXTURES["values"].items()}
+others = {name: itertools.cycle(values or ["0" * 24]) for name, values in usable.items()}
 
 
 def ends_something(case):
@@ -58,9 +59,7 @@ def before_call(context, case, kwargs):
         return
     for name, value in (case.path_parameters or {}).items():
         if is_kept(name, value) or (name == "user" and value == "me"):
-            usable = (other for other in others[name] if not is_kept(name, other) and other != "me")
-            every = len(FIXTURES["values"][name]) + 1
-            case.path_parameters[name] = next(itertools.islice(usable, 0, every), "0" * 24)
+            case.path_parameters[name] = next(others[name])
 
 
 # --- what a schema cannot say ------------------------------------------------------------------------------
@@ -76,6 +75,8 @@ BEYOND_SCHEMA = {
     "unknown_role": "roles of another record, the app",
     "not_vouched": "`email` and `verified` go together",
     "required": "what `verified` lists must be there",
+    "not_in_use": "an id of another record, such as the key that a new one replaces",
+    "last_identifier": "what the record is otherwise identified by",
     "invalid_key": "a key of a free-form object: no dots, no leading $, no control characters",
     "invalid_characters": "NUL in a free-form object",
     "out_of_range": "a number of a free-form object that no database holds",

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use super::keys::PreviousKeyView;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -170,6 +171,7 @@ pub struct AppSpecificView {
     #[schema(required = true)]
     previous_key: Option<PreviousKeyView>,
     /// Addresses and networks that the connection key may be used from; everywhere, where it is empty.
+    /// Where the key may be used from; everywhere, where it is empty.
     allowed_ips: Vec<String>,
     sync_frequency: SyncFrequencyView,
     sync_settings: SyncSettingsView,

@@ -16,6 +16,7 @@ use actix_web::web::{Bytes, Data, Path};
 
 use self::archive::Stored;
 use super::papers;
+use crate::http::anybody::Anybody;
 use crate::http::problem::Problem;
 use crate::kernel::fault::{Code, Fault};
 
@@ -88,14 +89,18 @@ impl Docs {
     }
 }
 
-pub async fn page() -> HttpResponse {
+pub async fn page(_: Anybody) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, HTML));
     response.insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
     response.body(PAGE)
 }
 
-pub async fn file(docs: Data<Docs>, name: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn file(
+    _: Anybody,
+    docs: Data<Docs>,
+    name: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let file = docs.files.iter().find(|file| file.name == name.as_str());
     let file = file.ok_or_else(|| Fault::of(Code::NotFound))?;
     let mut response = HttpResponse::Ok();

@@ -78,7 +78,9 @@ pub fn add(operation: &mut Map<String, Value>, shape: &Shape) {
     let reference = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(parameters) = parameters.as_array_mut() {
-        parameters.extend(taken.into_iter().map(reference));
+        // What the slice says of a header itself stays.
+        let others = taken.into_iter().filter(|name| !shape.takes(name));
+        parameters.extend(others.map(reference));
     }
     if shape.takes("If-None-Match") {
         let unchanged = json!({ "description": "Unchanged since the ETag that was sent" });
