@@ -28,6 +28,12 @@ pub struct RolesBody {
     roles: Vec<String>,
 }
 
+/// What an app calls something that its users may do.
+#[expect(dead_code, reason = "only described")]
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 100, example = "orders:read")]
+struct RoleWord(String);
+
 /// The roles of a person in the app.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RolesView {
@@ -41,6 +47,8 @@ pub struct RolesView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct RoleView {
     name: String,
+    /// The app's own words for what its users may do.
+    #[schema(value_type = Vec<RoleWord>)]
     permissions: Vec<String>,
     /// Whether a new connection gets it unless the registration names roles.
     default: bool,

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use super::keys::PreviousKeyView;
+use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};

@@ -176,11 +176,11 @@ fn describe_parameter(path: &str, parameter: &mut Value) {
             "The `next_cursor` of the page before, with the same key and filters",
         ),
         ("header", "If-Match") => (
-            json!({ "type": "string", "minLength": 1, "examples": ["*"] }),
+            json!({ "type": "string", "examples": ["*"] }),
             "The `ETag` of the last answer; otherwise somebody's change could be overwritten",
         ),
         ("header", "If-None-Match") => (
-            json!({ "type": "string", "minLength": 1 }),
+            json!({ "type": "string" }),
             "An `ETag`: the answer is 304 if nothing has changed since",
         ),
         ("header", "Idempotency-Key") => (
