@@ -73,7 +73,6 @@ fn possible(code: Code, shape: &Shape) -> bool {
         | Code::ConnectionRevoked => on_user || registers || signs_in,
         Code::ConnectionInactive => on_user || signs_in,
         Code::RevealNotAllowed => shape.path.ends_with("/reveal"),
-        Code::NotFirstParty => signs_in,
         Code::ContextMismatch => app && body,
         Code::NotFound => shape.path.contains('{'),
         // A method that is not allowed is no operation.
