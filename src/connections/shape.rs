@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::PreviousKeyView;
 use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
@@ -164,13 +163,11 @@ pub struct AppSpecificView {
     key_hint: Option<String>,
     #[schema(required = true)]
     key_created_at: Option<String>,
-    /// `null`: never.
     #[schema(required = true)]
     key_expires_at: Option<String>,
     /// The key before this one, while it still counts.
     #[schema(required = true)]
     previous_key: Option<PreviousKeyView>,
-    /// Addresses and networks that the connection key may be used from; everywhere, where it is empty.
     /// Where the key may be used from; everywhere, where it is empty.
     allowed_ips: Vec<String>,
     sync_frequency: SyncFrequencyView,
