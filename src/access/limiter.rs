@@ -1,8 +1,8 @@
 //! How often everybody may ask: the meters of this node, and the stock that the nodes share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
@@ -10,7 +10,7 @@ use super::limits::RateLimits;
 use super::meter::{Meter, Order, Say, Slice};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::quota::Quota;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SECOND_MS, Timestamp};
 use crate::store::{Store, Take};
 
 /// Callers whose meters are kept; one that is dropped loses what it has taken, never more.
@@ -24,7 +24,23 @@ pub struct Limiter {
     store: Store,
     meters: Cache<Arc<str>, Arc<Slot>>,
     figures: Arc<Figures>,
+    alone: Arc<Alone>,
 }
+
+/// Since when this node is alone on its database, if it is.
+struct Alone {
+    started: Instant,
+    /// The first hour of which nobody else can have taken anything; `SHARED`: it is not alone.
+    from_hour: AtomicI64,
+    /// Milliseconds since `started`: when that was known last.
+    known_at: AtomicU64,
+}
+
+const SHARED: i64 = i64::MAX;
+/// How many of a window may be spent before the stock is asked, by whoever is alone.
+const UNASKED: i64 = 7;
+/// A node that could not say for so long that it is alive is not sure of being alone.
+const SURE_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Slot {
@@ -57,7 +73,12 @@ enum Turn {
 impl Limiter {
     pub fn new(store: Store) -> Self {
         let meters = Cache::builder().max_capacity(METERS_MAX).time_to_idle(IDLE).build();
-        Self { store, meters, figures: Arc::default() }
+        let alone = Alone {
+            started: Instant::now(),
+            from_hour: AtomicI64::new(SHARED),
+            known_at: AtomicU64::new(0),
+        };
+        Self { store, meters, figures: Arc::default(), alone: Arc::new(alone) }
     }
 
     pub fn figures(&self) -> &Figures {
@@ -69,7 +90,7 @@ impl Limiter {
         let slot = |one: &Limited| self.meters.get_with(Arc::clone(&one.whose), Arc::default);
         let slots: Vec<Arc<Slot>> = limited.iter().map(slot).collect();
         for _ in 0..TURNS_MAX {
-            match turn(limited, &slots, now) {
+            match self.turn(limited, &slots, now) {
                 Turn::Spent(quota) => {
                     self.figures.admitted.fetch_add(1, Ordering::Relaxed);
                     return Ok(quota);
@@ -87,7 +108,10 @@ impl Limiter {
 
     async fn ask(&self, limited: &Limited, slot: &Slot, now: Timestamp) -> Result<(), Fault> {
         let _turn = slot.asking.lock().await;
-        let said = lock(&slot.meter).ask(limited.limits, now);
+        let said = {
+            let mut meter = lock(&slot.meter);
+            meter.ask(limited.limits, now, self.alone.unasked(now))
+        };
         // Somebody else has asked meanwhile.
         let Say::Ask(order) = said else { return Ok(()) };
         let Order { minute, of_minute, of_hour } = order;
@@ -119,31 +143,109 @@ impl Limiter {
     }
 }
 
-fn take(slice: Slice) -> Take {
-    Take { limit: slice.limit, wanted: slice.wanted, returned: slice.returned }
+impl Limiter {
+    /// Locks all, asks all, and spends of all or of none. Whoever comes second is locked second.
+    fn turn(&self, limited: &[Limited], slots: &[Arc<Slot>], now: Timestamp) -> Turn {
+        let mut meters: Vec<MutexGuard<'_, Meter>> = slots.iter().map(|s| lock(&s.meter)).collect();
+        // Once they are locked: what is spent on trust is there to be settled.
+        let unasked = self.alone.unasked(now);
+        let mut asks = None;
+        for (which, (meter, limited)) in meters.iter_mut().zip(limited).enumerate() {
+            match meter.ask(limited.limits, now, unasked) {
+                Say::Yes => {}
+                Say::No => return Turn::Refused(which),
+                Say::Ask(_) => asks = Some(which),
+            }
+        }
+        if let Some(which) = asks {
+            return Turn::Asks(which);
+        }
+        for meter in &mut meters {
+            meter.spend();
+        }
+        meters.first().map_or_else(
+            || Turn::Spent(Meter::default().quota(now)),
+            |meter| Turn::Spent(meter.quota(now)),
+        )
+    }
+
+    /// Finds out whether this node is alone, as long as it runs; to be repeated after each return.
+    pub async fn keep_company(&self, now: Timestamp) -> Result<(), Fault> {
+        let asked = self.alone.started.elapsed();
+        let is_alone = self.store.is_alone().await?;
+        if self.alone.is_alone() {
+            if !is_alone {
+                return self.share().await;
+            }
+            self.alone.is_known_at(asked);
+        } else if is_alone {
+            let taken = self.store.is_anything_leased(now).await?;
+            if self.store.claim().await? {
+                self.alone.begins(hour(now) + i64::from(taken));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it counts for itself.
+    pub fn is_alone(&self) -> bool {
+        self.alone.is_alone()
+    }
+
+    /// Counts with others from now on: what was let through by itself is written down first.
+    pub async fn share(&self) -> Result<(), Fault> {
+        self.alone.ends();
+        let settle = |(whose, slot): (Arc<Arc<str>>, Arc<Slot>)| {
+            let (minute, of_minute, of_hour) = lock(&slot.meter).settle()?;
+            Some((whose.to_string(), minute, of_minute, of_hour))
+        };
+        let debts: Vec<_> = self.meters.iter().filter_map(settle).collect();
+        if let Err(fault) = self.store.write_down(debts.clone()).await {
+            // Until they are, others wait: the line still says that this node does not share.
+            for (whose, minute, of_minute, of_hour) in debts {
+                if let Some(slot) = self.meters.get(whose.as_str()) {
+                    lock(&slot.meter).owe(minute, of_minute, of_hour);
+                }
+            }
+            self.alone.begins(SHARED - 1);
+            return Err(fault);
+        }
+        self.store.share().await
+    }
 }
 
-/// Locks all, asks all, and spends of all or of none. Whoever comes second is locked second.
-fn turn(limited: &[Limited], slots: &[Arc<Slot>], now: Timestamp) -> Turn {
-    let mut meters: Vec<MutexGuard<'_, Meter>> = slots.iter().map(|s| lock(&s.meter)).collect();
-    let mut asks = None;
-    for (which, (meter, limited)) in meters.iter_mut().zip(limited).enumerate() {
-        match meter.ask(limited.limits, now) {
-            Say::Yes => {}
-            Say::No => return Turn::Refused(which),
-            Say::Ask(_) => asks = Some(which),
-        }
+impl Alone {
+    fn unasked(&self, now: Timestamp) -> i64 {
+        let known = Duration::from_millis(self.known_at.load(Ordering::Relaxed));
+        let is_sure = self.started.elapsed() < known + SURE_FOR;
+        if is_sure && hour(now) >= self.from_hour.load(Ordering::Acquire) { UNASKED } else { 0 }
     }
-    if let Some(which) = asks {
-        return Turn::Asks(which);
+
+    fn is_alone(&self) -> bool {
+        self.from_hour.load(Ordering::Acquire) != SHARED
     }
-    for meter in &mut meters {
-        meter.spend();
+
+    fn begins(&self, hour: i64) {
+        self.is_known_at(self.started.elapsed());
+        self.from_hour.store(hour, Ordering::Release);
     }
-    meters.first().map_or_else(
-        || Turn::Spent(Meter::default().quota(now)),
-        |meter| Turn::Spent(meter.quota(now)),
-    )
+
+    fn is_known_at(&self, moment: Duration) {
+        let millis = u64::try_from(moment.as_millis()).unwrap_or(u64::MAX);
+        self.known_at.store(millis, Ordering::Relaxed);
+    }
+
+    fn ends(&self) {
+        self.from_hour.store(SHARED, Ordering::Release);
+    }
+}
+
+fn hour(now: Timestamp) -> i64 {
+    now.timestamp_millis().div_euclid(3600 * SECOND_MS)
+}
+
+fn take(slice: Slice) -> Take {
+    Take { limit: slice.limit, wanted: slice.wanted, returned: slice.returned }
 }
 
 fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {

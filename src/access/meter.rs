@@ -34,8 +34,10 @@ struct Window {
     taken: i64,
     /// Spent here.
     spent: i64,
-    /// Spent on credit while the stock was out of reach.
+    /// Spent before the stock was asked, or while it was out of reach. Negative: to be given back.
     owed: i64,
+    /// The stock was asked in this window.
+    asked: bool,
     /// The stock was empty.
     closed: bool,
 }
@@ -82,8 +84,9 @@ pub enum Say {
 }
 
 impl Meter {
-    /// Spends nothing; a moment before the last one counts as the last one.
-    pub fn ask(&mut self, limits: RateLimits, now: Timestamp) -> Say {
+    /// Spends nothing; a moment before the last one counts as the last one. `unasked` is how many of
+    /// a window may be spent before the stock is asked: 0 unless this node is alone.
+    pub fn ask(&mut self, limits: RateLimits, now: Timestamp, unasked: i64) -> Say {
         self.roll(now);
         self.of_minute.limited_to(limits.requests_per_minute);
         self.of_hour.limited_to(limits.requests_per_hour);
@@ -93,7 +96,10 @@ impl Meter {
         let of_minute = self.of_minute.slice(1);
         // Enough for the whole slice of the minute, so that the two are asked for together.
         let of_hour = self.of_hour.slice(1.max(of_minute.wanted));
-        let is_enough = |window: &Window| window.tokens > 0 && window.owed == 0;
+        let is_enough = |window: &Window| {
+            let of_the_stock = window.tokens > 0 && window.owed == 0;
+            of_the_stock || (!window.asked && window.spent < unasked.min(window.limit))
+        };
         if is_enough(&self.of_minute) && is_enough(&self.of_hour) {
             return Say::Yes;
         }
@@ -103,8 +109,24 @@ impl Meter {
     /// Only after every meter of a request has said yes: all or nothing.
     pub fn spend(&mut self) {
         for window in [&mut self.of_minute, &mut self.of_hour] {
-            window.tokens -= 1;
-            window.spent += 1;
+            window.spend();
+        }
+    }
+
+    /// What is to be written down of the minute and of the hour, and is not owed any more.
+    pub fn settle(&mut self) -> Option<(i64, i64, i64)> {
+        let owed = |window: &mut Window| std::mem::take(&mut window.owed);
+        let debts = (self.minute, owed(&mut self.of_minute), owed(&mut self.of_hour));
+        (debts.1 != 0 || debts.2 != 0).then_some(debts)
+    }
+
+    /// What could not be written down after all.
+    pub fn owe(&mut self, minute: i64, of_minute: i64, of_hour: i64) {
+        if minute == self.minute {
+            self.of_minute.owed += of_minute;
+        }
+        if minute / MINUTES == self.minute / MINUTES {
+            self.of_hour.owed += of_hour;
         }
     }
 
@@ -125,14 +147,7 @@ impl Meter {
         if windows.iter().any(|window| window.tokens <= 0 && window.spent >= share(window)) {
             return false;
         }
-        for window in windows {
-            if window.tokens <= 0 {
-                window.owed += 1;
-            } else {
-                window.tokens -= 1;
-            }
-            window.spent += 1;
-        }
+        windows.into_iter().for_each(Window::spend);
         true
     }
 
@@ -143,7 +158,8 @@ impl Meter {
             name,
             limit: window.limit,
             window_seconds,
-            remaining: (window.limit - window.taken + window.tokens).clamp(0, window.limit),
+            remaining: (window.limit - window.taken + window.tokens - window.owed)
+                .clamp(0, window.limit),
             resets_in_seconds: window_seconds - seconds.rem_euclid(window_seconds),
         };
         let minute = allowance("minute", &self.of_minute, MINUTE_SECONDS);
@@ -170,6 +186,15 @@ impl Meter {
 }
 
 impl Window {
+    fn spend(&mut self) {
+        if self.tokens > 0 {
+            self.tokens -= 1;
+        } else {
+            self.owed += 1;
+        }
+        self.spent += 1;
+    }
+
     /// Another limit counts from now on; what was taken under the old one goes back.
     fn limited_to(&mut self, limit: i64) {
         if self.limit != limit {
@@ -188,6 +213,7 @@ impl Window {
     fn receive(&mut self, slice: Slice, got: Got) {
         self.tokens += got.tokens;
         self.taken = got.taken;
+        self.asked = true;
         self.owed += slice.returned;
         self.closed = slice.limit == self.limit && slice.wanted > 0 && self.tokens == 0;
     }
@@ -228,8 +254,18 @@ mod tests {
     }
 
     fn admits(meter: &mut Meter, stock: &mut Stock, limits: RateLimits, now: Timestamp) -> bool {
+        admits_alone(meter, stock, limits, now, 0)
+    }
+
+    fn admits_alone(
+        meter: &mut Meter,
+        stock: &mut Stock,
+        limits: RateLimits,
+        now: Timestamp,
+        unasked: i64,
+    ) -> bool {
         for _ in 0..3 {
-            match meter.ask(limits, now) {
+            match meter.ask(limits, now, unasked) {
                 Say::Yes => {
                     meter.spend();
                     return true;
@@ -280,11 +316,31 @@ mod tests {
     #[test]
     fn out_of_reach_of_the_stock_a_node_has_its_share_and_owes_it() {
         let (mut meter, mut stock) = (Meter::default(), Stock::default());
-        assert!(matches!(meter.ask(limits(10, 100), at(0)), Say::Ask(_)));
+        assert!(matches!(meter.ask(limits(10, 100), at(0), 0), Say::Ask(_)));
         let admitted = (0..10).filter(|_| meter.on_credit(2)).count();
         assert_eq!(admitted, 5);
         let later = (0..10).filter(|_| admits(&mut meter, &mut stock, limits(10, 100), at(0)));
         assert_eq!(later.count(), 5, "what was spent on credit is not spent again");
+    }
+
+    #[test]
+    fn whoever_is_alone_asks_with_the_eighth_request_and_settles_before_others_come() {
+        let (mut meter, mut stock) = (Meter::default(), Stock::default());
+        for _ in 0..7 {
+            assert!(admits_alone(&mut meter, &mut stock, limits(10, 100), at(0), 7));
+        }
+        assert_eq!(stock.asked, 0);
+        assert_eq!(meter.quota(at(0)).windows[0].remaining, 3);
+
+        let (minute, of_minute, of_hour) = meter.settle().expect("debts");
+        assert_eq!((of_minute, of_hour), (7, 7));
+        stock.minutes.insert(minute, of_minute);
+        stock.hours.insert(minute / MINUTES, of_hour);
+        assert_eq!(meter.settle(), None);
+        let mut other = Meter::default();
+        let admitted = (0..10).filter(|_| admits(&mut other, &mut stock, limits(10, 100), at(0)));
+        assert_eq!(admitted.count(), 3);
+        assert!(!admits(&mut meter, &mut stock, limits(10, 100), at(0)));
     }
 
     proptest! {
@@ -293,6 +349,7 @@ mod tests {
         #[test]
         fn one_node_admits_exactly_what_a_naive_counter_admits(
             steps in prop::collection::vec((0..40_i64, 1..30_i64, 1..60_i64), 1..200),
+            unasked in 0..9_i64,
         ) {
             let (mut meter, mut stock) = (Meter::default(), Stock::default());
             let (mut minutes, mut hours) = (HashMap::new(), HashMap::new());
@@ -309,7 +366,8 @@ mod tests {
                     *in_minute += 1;
                     *in_hour += 1;
                 }
-                prop_assert_eq!(admits(&mut meter, &mut stock, limit, at(now)), naive);
+                let admitted = admits_alone(&mut meter, &mut stock, limit, at(now), unasked);
+                prop_assert_eq!(admitted, naive);
             }
         }
 

@@ -197,6 +197,7 @@ pub fn serve(
     };
     let metrics = aside.as_ref().and_then(|listener| listener.local_addr().ok());
     purser.runtime.block_on(purser.store.take_over()).map_err(|fault| fault.to_string())?;
+    purser.runtime.block_on(purser.store.join()).map_err(|fault| fault.to_string())?;
     let worker = purser.runtime.spawn(workers::run(purser.clone()));
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
@@ -217,6 +218,9 @@ pub fn serve(
     purser.runtime.block_on(async {
         if let Err(fault) = purser.flush_last_used().await {
             tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");
+        }
+        if let Err(fault) = purser.gate.limiter().share().await {
+            tracing::warn!(code = fault.code().name(), "what was counted was not written down");
         }
         purser.store.drain().await;
         tracing::info!("stopped: everything that was accepted is finished");

@@ -19,9 +19,16 @@ pub async fn run(purser: Purser) {
     let mut ticks = tokio::time::interval(BEAT_EVERY);
     let mut beats = 0_u32;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = purser.store.somebody() => {
+                keep_company(&purser).await;
+                continue;
+            }
+        }
         beats = beats.wrapping_add(1);
         let beaten = purser.store.beat().await;
+        keep_company(&purser).await;
         let flushed = if beats.is_multiple_of(BEATS_PER_FLUSH) {
             flush_last_used(&purser).await
         } else {
@@ -30,6 +37,12 @@ pub async fn run(purser: Purser) {
         if let Err(fault) = beaten.and(flushed) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a worker failed");
         }
+    }
+}
+
+async fn keep_company(purser: &Purser) {
+    if let Err(fault) = purser.gate.limiter().keep_company(purser.clock.now()).await {
+        tracing::warn!(cause = fault.cause(), "whether this node is alone is not known");
     }
 }
 

@@ -8,7 +8,7 @@ use mongodb::{Client, Database};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::copies::Copies;
@@ -51,6 +51,8 @@ pub(super) struct Inner {
     pub chance: Chance,
     pub bounds: Bounds,
     pub copies: Copies,
+    /// Rung when another process comes or goes.
+    pub somebody: Notify,
     pub figures: Figures,
     keys: Mutex<KeyCache>,
     in_progress: InProgress,
@@ -101,6 +103,7 @@ impl Store {
             chance: parts.chance,
             bounds,
             copies: Copies::new(config.copies),
+            somebody: Notify::new(),
             figures,
             keys: Mutex::default(),
             in_progress: InProgress::default(),
@@ -108,7 +111,7 @@ impl Store {
         let (queue, waiting) = mpsc::channel(config.queue);
         let lane = Lane::new(Arc::clone(&inner), sessions);
         let lane = parts.runtime.spawn(lane.run(waiting));
-        let watch = parts.runtime.spawn(watch(Arc::clone(&inner)));
+        let watch = parts.runtime.spawn(watch(Arc::clone(&inner), node.id().to_owned()));
         Ok(Self(Arc::new(Shared {
             inner,
             runtime: parts.runtime,

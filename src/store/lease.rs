@@ -11,9 +11,11 @@ use super::trouble;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{self, SECOND_MS, Timestamp};
 
-const LEASES: &str = "rate_leases";
+pub(super) const LEASES: &str = "rate_leases";
 /// Beyond this a node helps itself to its share of the limit.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Statements in one command.
+const STATEMENTS_MAX: usize = 1000;
 const MINUTES: i64 = 60;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 
@@ -41,10 +43,7 @@ impl Store {
         of_minute: Take,
         of_hour: Take,
     ) -> Result<Taken, Fault> {
-        let id = format!("{whose}|{}", minute.div_euclid(MINUTES));
-        let field = format!("m{}", minute.rem_euclid(MINUTES));
-        let hour_ends = (minute.div_euclid(MINUTES) + 1) * MINUTES * MINUTE_MS;
-        let expires_at = time::plus(Timestamp::from_millis(hour_ends), MINUTE_MS);
+        let (id, field, expires_at) = place(whose, minute);
         let update = vec![doc! { "$set": {
             "hour": after("$hour", of_hour),
             format!("minutes.{field}"): after(&format!("$minutes.{field}"), of_minute),
@@ -74,10 +73,43 @@ impl Store {
         })
     }
 
+    /// Writes down what was let through before anybody was asked: whose, the minute, and how many of
+    /// the minute and of the hour.
+    pub async fn write_down(&self, debts: Vec<(String, i64, i64, i64)>) -> Result<(), Fault> {
+        let database = self.inner().database.clone();
+        let written = async move {
+            for chunk in debts.chunks(STATEMENTS_MAX) {
+                let update = |(whose, minute, of_minute, of_hour): &(String, i64, i64, i64)| {
+                    let (id, field, expires_at) = place(whose, *minute);
+                    let field = format!("minutes.{field}");
+                    doc! {
+                        "q": { "_id": id },
+                        "u": { "$inc": { "hour": *of_hour, field: *of_minute }, "$set": { "expires_at": expires_at } },
+                        "upsert": true,
+                    }
+                };
+                let updates: Vec<Document> = chunk.iter().map(update).collect();
+                database
+                    .run_command(doc! { "update": LEASES, "updates": updates, "ordered": false })
+                    .await?;
+            }
+            Ok(())
+        };
+        self.spawn(written).await?.map_err(|error: mongodb::error::Error| trouble::fault(&error))
+    }
+
     /// Nodes that say that they are alive, this one included.
     pub fn nodes(&self) -> i64 {
         self.node().alive()
     }
+}
+
+/// The record of an hour, the minute's field in it, and when it may go.
+fn place(whose: &str, minute: i64) -> (String, String, Timestamp) {
+    let hour = minute.div_euclid(MINUTES);
+    let ends = Timestamp::from_millis((hour + 1) * MINUTES * MINUTE_MS);
+    let field = format!("m{}", minute.rem_euclid(MINUTES));
+    (format!("{whose}|{hour}"), field, time::plus(ends, MINUTE_MS))
 }
 
 /// The same sum as the caller makes of what was taken before.

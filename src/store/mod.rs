@@ -18,6 +18,7 @@
 mod aside;
 mod batch;
 mod client;
+mod company;
 mod copies;
 mod count;
 mod doctor;

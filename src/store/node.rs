@@ -53,7 +53,7 @@ impl Node {
             self.database.run_command(kill).await.map_err(|error| trouble::fault(&error))?;
         }
         self.write(
-            doc! { "$set": { "sessions": self.sessions.to_vec(), "started_at": self.clock.now() } },
+            doc! { "$set": { "sessions": self.sessions.to_vec(), "started_at": self.clock.now(), "shares": true } },
         )
         .await
     }
@@ -66,6 +66,21 @@ impl Node {
         let alive = meta.count_documents(alive).await.map_err(|error| trouble::fault(&error))?;
         self.alive.store(i64::try_from(alive).unwrap_or(1).max(1), Ordering::Relaxed);
         Ok(())
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Every other process that is alive.
+    pub fn others(&self) -> Document {
+        let silent_since = time::plus(self.clock.now(), -SILENCE_MS);
+        let ids = doc! { "$gte": "node:", "$lt": "node;", "$ne": &*self.id };
+        doc! { "_id": ids, "beat_at": { "$gte": silent_since } }
     }
 
     /// Nodes that had said so lately, when this one said so last.
@@ -119,7 +134,7 @@ impl Node {
         Ok(found.into_iter().map(told).collect())
     }
 
-    async fn write(&self, mut update: Document) -> Result<(), Fault> {
+    pub async fn write(&self, mut update: Document) -> Result<(), Fault> {
         let mut set = update.get_document("$set").cloned().unwrap_or_default();
         set.insert("beat_at", self.clock.now());
         set.insert("sealing_with", &*self.sealing_with);

@@ -15,6 +15,7 @@ use mongodb::error::Error;
 
 use super::client::Inner;
 use super::copies::{COPIED, Copies, RecordId};
+use super::node::META;
 use super::trouble;
 
 /// How long the server may wait for changes before it answers that there are none.
@@ -23,10 +24,11 @@ const AWAIT_MS: i64 = 150;
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) async fn watch(store: Arc<Inner>) {
+/// `node` is this process's own line in `meta`.
+pub(super) async fn watch(store: Arc<Inner>, node: String) {
     let mut told = true;
     loop {
-        let why = match follow(&store, &mut told).await {
+        let why = match follow(&store, &node, &mut told).await {
             Ok(()) => "it was ended".to_owned(),
             Err(error) => trouble::describe(&error),
         };
@@ -39,7 +41,7 @@ pub(super) async fn watch(store: Arc<Inner>) {
 }
 
 /// Follows one stream until it ends.
-async fn follow(store: &Inner, told: &mut bool) -> Result<(), Error> {
+async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error> {
     let mut session = store.database.client().start_session().await?;
     let open = doc! { "aggregate": 1, "pipeline": pipeline(), "cursor": { "batchSize": 0 } };
     let opened = ask(store, &mut session, open).await?;
@@ -55,7 +57,10 @@ async fn follow(store: &Inner, told: &mut bool) -> Result<(), Error> {
         let reply = ask(store, &mut session, more).await?;
         let reply = reply.get_document("cursor").cloned().unwrap_or_default();
         for event in reply.get_array("nextBatch").into_iter().flatten() {
-            if !event.as_document().is_some_and(|event| hear(&store.copies, event)) {
+            let Some(event) = event.as_document() else { return Ok(()) };
+            if is_somebody(event, node) {
+                store.somebody.notify_one();
+            } else if !hear(&store.copies, event) {
                 return Ok(());
             }
         }
@@ -85,6 +90,7 @@ fn pipeline() -> Vec<Bson> {
     };
     let of_copied = doc! { "$or": [
         { "ns.coll": { "$in": COPIED.to_vec() } },
+        { "ns.coll": META, "documentKey._id": { "$gte": "node:", "$lt": "node;" } },
         { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
     ] };
     vec![
@@ -97,6 +103,14 @@ fn pipeline() -> Vec<Bson> {
         } }
         .into(),
     ]
+}
+
+/// Another process's line in `meta`, or the end of this one's.
+fn is_somebody(event: &Document, node: &str) -> bool {
+    let of = |field| event.get_document(field).ok();
+    let is_meta = of("ns").and_then(|ns| ns.get_str("coll").ok()) == Some(META);
+    let id = of("documentKey").and_then(|key| key.get_str("_id").ok());
+    is_meta && (id != Some(node) || event.get_str("operationType").ok() == Some("delete"))
 }
 
 /// Forgets what the event is about; whether the stream goes on after it.

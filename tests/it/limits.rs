@@ -158,3 +158,29 @@ fn a_mistyped_key_costs_no_read_and_an_unknown_one_a_single_read() {
         assert_eq!(found.len(), reads, "{found:?}");
     }
 }
+
+#[test]
+fn a_node_that_is_alone_asks_late_and_has_written_all_down_before_another_counts() {
+    let one = Purser::start();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !one.inner.gate.limiter().is_alone() {
+        assert!(std::time::Instant::now() < until, "it does not find out");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let shop = limited(&one, 10, 1000);
+    let (_, me) = shop.register("ada@example.com");
+    one.step_clock(60 * SECOND_MS);
+
+    let asked = one.db_watched("rate_leases", || {
+        for _ in 0..7 {
+            me.get("/v1/users/me").expect(200);
+        }
+    });
+    assert!(asked.is_empty(), "{asked:?}");
+
+    let two = one.beside("two");
+    let elsewhere = two.with_key(me.key());
+    let admitted = (0..10).filter(|_| elsewhere.get("/v1/users/me").status == 200).count();
+    assert_eq!(admitted, 3);
+    assert_eq!(me.get("/v1/users/me").refused(429), "rate_limited");
+}
