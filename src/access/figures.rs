@@ -1,4 +1,4 @@
-//! What the door decided: refusals by limit, and how often a cached record answered.
+//! What the door decided: whom its limits let in, and which of them refused.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,9 +11,9 @@ pub struct Figures {
     limited: Family<By, Counter>,
     /// Portions of a limit that this node has taken from what all nodes share.
     pub leases: Counter,
-    /// Records that the gate found in its cache.
-    pub cache_hits: Counter,
-    pub cache_misses: Counter,
+    pub admitted: Counter,
+    /// Let through on this node's share while the common stock was out of reach.
+    pub on_credit: Counter,
 }
 
 /// Which limit refused a request.
@@ -45,15 +45,11 @@ impl Figures {
             "Portions of limits taken from what all nodes share",
             self.leases.clone(),
         );
+        registry.register("admitted", "Requests that their limits let in", self.admitted.clone());
         registry.register(
-            "cache_hits",
-            "Records that the gate found in its cache",
-            self.cache_hits.clone(),
-        );
-        registry.register(
-            "cache_misses",
-            "Records that the gate had to read",
-            self.cache_misses.clone(),
+            "limit_credits",
+            "Requests let in on this node's share while the database did not answer",
+            self.on_credit.clone(),
         );
     }
 

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::action::{Action, Mutating};
+use super::anonymous::Anonymous;
+use super::figures::{Figures, Limit};
 use super::grant::{Caller, Granted, OnItself};
 use super::last_used::LastUsed;
 use super::limiter::{Limited, Limiter};
@@ -15,11 +17,11 @@ use crate::audit::actor::Actor;
 use crate::audit::warrant::{Pass, Terms, Warrant};
 use crate::config::audit::IpDetail;
 use crate::crypto::keyring::Keyring;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::Name;
 use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
-use crate::store::Store;
+use crate::store::{Store, Way};
 
 #[derive(Clone)]
 pub struct Gate {
@@ -28,6 +30,8 @@ pub struct Gate {
     ip_detail: IpDetail,
     last_used: Arc<LastUsed>,
     limiter: Limiter,
+    anonymous: Anonymous,
+    figures: Figures,
 }
 
 pub(super) fn pass(context: &Context) -> Pass {
@@ -62,16 +66,24 @@ pub trait Resolve: Sized {
 }
 
 impl Gate {
-    pub fn new(store: Store, keyring: Arc<Keyring>, ip_detail: IpDetail) -> Self {
-        let limiter = Limiter::new(store.clone());
-        Self { store, keyring, ip_detail, last_used: Arc::default(), limiter }
+    pub fn new(
+        store: Store,
+        keyring: Arc<Keyring>,
+        ip_detail: IpDetail,
+        anonymous: Anonymous,
+        figures: Figures,
+    ) -> Self {
+        let limiter = Limiter::new(store.clone(), figures.clone());
+        let last_used = Arc::default();
+        Self { store, keyring, ip_detail, last_used, limiter, anonymous, figures }
     }
 
     pub async fn admit<A: Action>(&self, head: &Head) -> Result<Granted<A>, Fault>
     where
         A::Target: Resolve,
     {
-        let (target, mut caller) = A::Target::resolve(self, head, A::NEEDS).await?;
+        let resolved = A::Target::resolve(self, head, A::NEEDS).await;
+        let (target, mut caller) = resolved.map_err(|fault| self.counted(head, fault))?;
         self.place(head, &mut caller);
         let context = head.context.clone();
         Ok(Granted {
@@ -121,6 +133,27 @@ impl Gate {
 
     pub(super) async fn spend(&self, limited: &[Limited], now: Timestamp) -> Result<Quota, Fault> {
         self.limiter.spend(limited, now).await
+    }
+
+    /// Whoever shows no key that is in use is counted by address.
+    fn counted(&self, head: &Head, fault: Fault) -> Fault {
+        if fault.code() != Code::Unauthenticated {
+            return fault;
+        }
+        let spent = self.anonymous.spend(head.peer);
+        spent.inspect_err(|_| self.figures.limited(Limit::Anonymous)).err().unwrap_or(fault)
+    }
+
+    /// A key that was never seen here may cost a read; not for an address that has shown too many
+    /// that are none.
+    pub(super) fn may_look_up(&self, head: &Head, way: &Way) -> Result<(), Fault> {
+        match self.anonymous.is_spent(head.peer) {
+            Some(seconds) if !self.store.knows(way) => {
+                self.figures.limited(Limit::Anonymous);
+                Err(Fault::of(Code::RateLimited).retry_after(seconds))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The person's address where the app tells it, else the peer's; as much of it as is kept.

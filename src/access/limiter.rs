@@ -1,11 +1,13 @@
 //! How often everybody may ask: the meters of this node, and the stock that the nodes share.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
+use super::figures::{Figures, Limit};
 use super::limits::RateLimits;
 use super::meter::{Meter, Order, Say, Slice};
 use crate::kernel::fault::{Code, Fault};
@@ -23,7 +25,7 @@ const TURNS_MAX: usize = 64;
 pub struct Limiter {
     store: Store,
     meters: Cache<Arc<str>, Arc<Slot>>,
-    figures: Arc<Figures>,
+    figures: Figures,
     alone: Arc<Alone>,
 }
 
@@ -34,6 +36,8 @@ struct Alone {
     from_hour: AtomicI64,
     /// Milliseconds since `started`: when that was known last.
     known_at: AtomicU64,
+    /// Of whose limits others have taken something, and in which hour.
+    taken: RwLock<(i64, HashSet<String>)>,
 }
 
 const SHARED: i64 = i64::MAX;
@@ -49,15 +53,6 @@ struct Slot {
     asking: tokio::sync::Mutex<()>,
 }
 
-/// How the limits were used.
-#[derive(Default)]
-pub struct Figures {
-    pub admitted: AtomicU64,
-    pub refused: AtomicU64,
-    pub leases: AtomicU64,
-    pub on_credit: AtomicU64,
-}
-
 /// Whose limit, and what it is.
 pub struct Limited {
     pub whose: Arc<str>,
@@ -71,18 +66,15 @@ enum Turn {
 }
 
 impl Limiter {
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, figures: Figures) -> Self {
         let meters = Cache::builder().max_capacity(METERS_MAX).time_to_idle(IDLE).build();
         let alone = Alone {
             started: Instant::now(),
             from_hour: AtomicI64::new(SHARED),
             known_at: AtomicU64::new(0),
+            taken: RwLock::default(),
         };
-        Self { store, meters, figures: Arc::default(), alone: Arc::new(alone) }
-    }
-
-    pub fn figures(&self) -> &Figures {
-        &self.figures
+        Self { store, meters, figures, alone: Arc::new(alone) }
     }
 
     /// One request of all of these, or of none; what is left of the first.
@@ -92,13 +84,15 @@ impl Limiter {
         for _ in 0..TURNS_MAX {
             match self.turn(limited, &slots, now) {
                 Turn::Spent(quota) => {
-                    self.figures.admitted.fetch_add(1, Ordering::Relaxed);
+                    self.figures.admitted.inc();
                     return Ok(quota);
                 }
-                Turn::Refused(which) => return Err(self.refuse(&slots[which], now)),
+                Turn::Refused(which) => {
+                    return Err(self.refuse(&limited[which].whose, &slots[which], now));
+                }
                 Turn::Asks(which) => {
                     if self.ask(&limited[which], &slots[which], now).await.is_err() {
-                        return self.on_credit(&slots, now);
+                        return self.on_credit(limited, &slots, now);
                     }
                 }
             }
@@ -110,12 +104,12 @@ impl Limiter {
         let _turn = slot.asking.lock().await;
         let said = {
             let mut meter = lock(&slot.meter);
-            meter.ask(limited.limits, now, self.alone.unasked(now))
+            meter.ask(limited.limits, now, self.alone.unasked(&limited.whose, now))
         };
         // Somebody else has asked meanwhile.
         let Say::Ask(order) = said else { return Ok(()) };
         let Order { minute, of_minute, of_hour } = order;
-        self.figures.leases.fetch_add(1, Ordering::Relaxed);
+        self.figures.leases.inc();
         let leased = self.store.lease(&limited.whose, minute, take(of_minute), take(of_hour));
         let taken = leased.await?;
         let got = (of_minute.of(taken.of_minute), of_hour.of(taken.of_hour));
@@ -124,20 +118,30 @@ impl Limiter {
     }
 
     /// The stock is out of reach.
-    fn on_credit(&self, slots: &[Arc<Slot>], now: Timestamp) -> Result<Quota, Fault> {
+    fn on_credit(
+        &self,
+        limited: &[Limited],
+        slots: &[Arc<Slot>],
+        now: Timestamp,
+    ) -> Result<Quota, Fault> {
         let nodes = self.store.nodes();
-        self.figures.on_credit.fetch_add(1, Ordering::Relaxed);
-        for slot in slots {
+        self.figures.on_credit.inc();
+        for (limited, slot) in limited.iter().zip(slots) {
             if !lock(&slot.meter).on_credit(nodes) {
-                return Err(self.refuse(slot, now));
+                return Err(self.refuse(&limited.whose, slot, now));
             }
         }
         Ok(slots.first().map_or_else(|| Meter::default().quota(now), |s| lock(&s.meter).quota(now)))
     }
 
-    fn refuse(&self, slot: &Slot, now: Timestamp) -> Fault {
-        self.figures.refused.fetch_add(1, Ordering::Relaxed);
+    fn refuse(&self, whose: &str, slot: &Slot, now: Timestamp) -> Fault {
         let meter = lock(&slot.meter);
+        let by = match (whose.starts_with("app:"), meter.is_hour_over()) {
+            (true, _) => Limit::App,
+            (false, true) => Limit::Hour,
+            (false, false) => Limit::Minute,
+        };
+        self.figures.limited(by);
         let wait = u32::try_from(meter.wait_seconds(now)).unwrap_or(1).max(1);
         Fault::of(Code::RateLimited).retry_after(wait).quota(meter.quota(now))
     }
@@ -147,10 +151,10 @@ impl Limiter {
     /// Locks all, asks all, and spends of all or of none. Whoever comes second is locked second.
     fn turn(&self, limited: &[Limited], slots: &[Arc<Slot>], now: Timestamp) -> Turn {
         let mut meters: Vec<MutexGuard<'_, Meter>> = slots.iter().map(|s| lock(&s.meter)).collect();
-        // Once they are locked: what is spent on trust is there to be settled.
-        let unasked = self.alone.unasked(now);
         let mut asks = None;
         for (which, (meter, limited)) in meters.iter_mut().zip(limited).enumerate() {
+            // Asked once they are locked: what is spent on trust is there to be settled.
+            let unasked = self.alone.unasked(&limited.whose, now);
             match meter.ask(limited.limits, now, unasked) {
                 Say::Yes => {}
                 Say::No => return Turn::Refused(which),
@@ -179,9 +183,9 @@ impl Limiter {
             }
             self.alone.is_known_at(asked);
         } else if is_alone {
-            let taken = self.store.is_anything_leased(now).await?;
+            let taken = self.store.leased(now).await?;
             if self.store.claim().await? {
-                self.alone.begins(hour(now) + i64::from(taken));
+                self.alone.begins(hour(now), taken);
             }
         }
         Ok(())
@@ -207,7 +211,7 @@ impl Limiter {
                     lock(&slot.meter).owe(minute, of_minute, of_hour);
                 }
             }
-            self.alone.begins(SHARED - 1);
+            self.alone.from_hour.store(SHARED - 1, Ordering::Release);
             return Err(fault);
         }
         self.store.share().await
@@ -215,17 +219,26 @@ impl Limiter {
 }
 
 impl Alone {
-    fn unasked(&self, now: Timestamp) -> i64 {
+    /// How many of a window may be spent before the stock is asked.
+    fn unasked(&self, whose: &str, now: Timestamp) -> i64 {
         let known = Duration::from_millis(self.known_at.load(Ordering::Relaxed));
         let is_sure = self.started.elapsed() < known + SURE_FOR;
-        if is_sure && hour(now) >= self.from_hour.load(Ordering::Acquire) { UNASKED } else { 0 }
+        if !is_sure || hour(now) < self.from_hour.load(Ordering::Acquire) {
+            return 0;
+        }
+        let taken = self.taken.read().unwrap_or_else(PoisonError::into_inner);
+        if taken.0 == hour(now) && taken.1.contains(whose) { 0 } else { UNASKED }
     }
 
     fn is_alone(&self) -> bool {
         self.from_hour.load(Ordering::Acquire) != SHARED
     }
 
-    fn begins(&self, hour: i64) {
+    /// Where it is not known of whom something was taken, with the next hour.
+    fn begins(&self, hour: i64, taken: Option<Vec<String>>) {
+        let hour = hour + i64::from(taken.is_none());
+        let taken = taken.unwrap_or_default().into_iter().collect();
+        *self.taken.write().unwrap_or_else(PoisonError::into_inner) = (hour, taken);
         self.is_known_at(self.started.elapsed());
         self.from_hour.store(hour, Ordering::Release);
     }

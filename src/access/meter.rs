@@ -166,6 +166,11 @@ impl Meter {
         Quota { windows: [minute, allowance("hour", &self.of_hour, HOUR_SECONDS)] }
     }
 
+    /// Whether it is the hour that refuses.
+    pub fn is_hour_over(&self) -> bool {
+        self.of_hour.closed
+    }
+
     /// How long until what has refused is over.
     pub fn wait_seconds(&self, now: Timestamp) -> i64 {
         let [minute, hour] = self.quota(now).windows;

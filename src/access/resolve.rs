@@ -128,6 +128,7 @@ impl Gate {
     }
 
     async fn found(&self, head: &Head, way: Way) -> Result<Snapshot, Fault> {
+        self.may_look_up(head, &way)?;
         let found = self.store().snapshot_by(&pass(&head.context), way).await?;
         found.ok_or_else(rule::unauthenticated)
     }

@@ -82,16 +82,23 @@ impl Purser {
         };
         let store = runtime.block_on(Store::connect(&config.store, parts))?;
         let attempts = Arc::new(Attempts::new(&config.sign_in, &clock, keyring.clone()));
-        let gate = Gate::new(store.clone(), Arc::new(keyring), config.audit.ip_address);
+        let anonymous = Anonymous::new(config.limits.anonymous_per_minute, clock.clone());
+        let decisions = Decisions::default();
+        let gate = Gate::new(
+            store.clone(),
+            Arc::new(keyring),
+            config.audit.ip_address,
+            anonymous.clone(),
+            decisions.clone(),
+        );
         let shown = Shown::new(config.store.copies);
         let desk = Desk { store: store.clone(), hasher, modules: modules::ALL, shown };
-        let anonymous = Anonymous::new(config.limits.anonymous_per_minute, clock.clone());
         Ok(Self {
             config: Arc::new(config),
             store,
             gate,
             anonymous,
-            decisions: Decisions::default(),
+            decisions,
             desk,
             attempts,
             clock,

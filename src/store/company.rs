@@ -19,6 +19,8 @@ use crate::kernel::time::{SECOND_MS, Timestamp};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Whose line has not moved for so long counts nothing by itself any more (`Limiter`).
 const STANDS_STILL: Duration = Duration::from_secs(12);
+/// Beyond this it waits for the next hour.
+const LEASED_MAX: usize = 100_000;
 const HOUR_MS: i64 = 3600 * SECOND_MS;
 
 impl Store {
@@ -60,13 +62,24 @@ impl Store {
         self.inner().somebody.notified().await;
     }
 
-    /// Whether anything of this hour's limits is written down.
-    pub async fn is_anything_leased(&self, now: Timestamp) -> Result<bool, Fault> {
+    /// Whose limits something is written down of in this hour; `None` where they are too many.
+    pub async fn leased(&self, now: Timestamp) -> Result<Option<Vec<String>>, Fault> {
         let hour = now.timestamp_millis().div_euclid(HOUR_MS) * HOUR_MS;
-        let leases = self.inner().database.collection::<Document>(super::lease::LEASES);
         let later = doc! { "expires_at": { "$gt": Timestamp::from_millis(hour + HOUR_MS) } };
-        let found = self.spawn(async move { leases.find_one(later).await }).await?;
-        Ok(found.map_err(|error| trouble::fault(&error))?.is_some())
+        let leases = self.inner().database.collection::<Document>(super::lease::LEASES);
+        let found = self.spawn(async move {
+            let mut rows = leases.find(later).projection(doc! { "_id": 1 }).await?;
+            let mut whose = Vec::new();
+            while rows.advance().await? {
+                if whose.len() == LEASED_MAX {
+                    return Ok(None);
+                }
+                let id = rows.current().get_str("_id").unwrap_or_default();
+                whose.push(id.split('|').next().unwrap_or_default().to_owned());
+            }
+            Ok(Some(whose))
+        });
+        found.await?.map_err(|error: mongodb::error::Error| trouble::fault(&error))
     }
 }
 

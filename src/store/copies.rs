@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use moka::sync::Cache;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 
 use super::client::Store;
 use super::read::Query;
@@ -175,12 +177,25 @@ pub(super) struct Copies {
     pub figures: Figures,
 }
 
-/// How often a copy was of use.
-#[derive(Default)]
+/// How often a copy was of use. Cheap to clone; clones count together.
+#[derive(Clone, Default)]
 pub struct Figures {
-    pub hits: AtomicU64,
-    pub misses: AtomicU64,
-    pub evictions: AtomicU64,
+    pub hits: Counter,
+    pub misses: Counter,
+    pub evictions: Counter,
+}
+
+impl Figures {
+    pub fn register(&self, registry: &mut Registry) {
+        let figures = [
+            ("cache_hits", "Records that were found in memory", &self.hits),
+            ("cache_misses", "Records that had to be read", &self.misses),
+            ("cache_evictions", "Records forgotten because they changed", &self.evictions),
+        ];
+        for (name, help, counter) in figures {
+            registry.register(name, help, counter.clone());
+        }
+    }
 }
 
 /// What had happened before a read.
@@ -241,7 +256,7 @@ impl Copies {
         *last = number.max(*last);
         self.shelf(collection).invalidate(&held);
         drop(last);
-        self.figures.evictions.fetch_add(1, Ordering::Relaxed);
+        self.figures.evictions.inc();
     }
 
     pub fn forget_all(&self) {
@@ -269,7 +284,7 @@ impl Copies {
     fn copy(&self, held: &Held) -> Option<Snapshot> {
         let found = if self.is_trusted() { self.shelf(held.0).get(held) } else { None };
         let count = if found.is_some() { &self.figures.hits } else { &self.figures.misses };
-        count.fetch_add(1, Ordering::Relaxed);
+        count.inc();
         found
     }
 }
@@ -304,6 +319,11 @@ impl Store {
             copies.keep(held, before, snapshot);
         }
         Ok(snapshot)
+    }
+
+    /// Whether this way was found before: the database may still have to be asked for the record.
+    pub fn knows(&self, way: &Way) -> bool {
+        self.inner().copies.ways.contains_key(way)
     }
 
     /// A record by another way. A way that was found is remembered, and checked at each use.

@@ -55,7 +55,7 @@ fn noting_when_a_key_was_used_evicts_nothing() {
     me.get("/v1/users/me").expect(200);
     let evicted = || {
         let figures = purser.inner.store.copy_figures();
-        figures.evictions.load(std::sync::atomic::Ordering::Relaxed)
+        figures.evictions.get()
     };
     let before = evicted();
 

@@ -171,16 +171,44 @@ fn a_node_that_is_alone_asks_late_and_has_written_all_down_before_another_counts
     let (_, me) = shop.register("ada@example.com");
     one.step_clock(60 * SECOND_MS);
 
+    // With the registration these are the app's first seven.
     let asked = one.db_watched("rate_leases", || {
-        for _ in 0..7 {
+        for _ in 0..6 {
             me.get("/v1/users/me").expect(200);
         }
     });
     assert!(asked.is_empty(), "{asked:?}");
 
+    // By the stepped clock it has been silent for a minute.
+    one.block_on(one.inner.store.beat()).expect("a sign of life");
     let two = one.beside("two");
     let elsewhere = two.with_key(me.key());
     let admitted = (0..10).filter(|_| elsewhere.get("/v1/users/me").status == 200).count();
-    assert_eq!(admitted, 3);
+    assert_eq!(admitted, 4);
     assert_eq!(me.get("/v1/users/me").refused(429), "rate_limited");
+}
+
+#[test]
+fn an_address_that_shows_too_many_bad_keys_waits_and_those_with_known_keys_do_not() {
+    let purser = Purser::start_with(&[("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "5")]);
+    let shop = purser.app("shop");
+    shop.get("/v1/users").expect(200);
+    let unknown = |seed| {
+        let key = ApiKey::generate(KeyKind::App, &Chance::from_seed(seed));
+        purser.with_key(key.text().expose()).get("/v1/users")
+    };
+    for seed in 100..105 {
+        assert_eq!(unknown(seed).refused(401), "unauthenticated");
+    }
+
+    let asked = purser.db_watched("apps", || {
+        let refused = unknown(200);
+        assert_eq!(refused.header("retry-after"), Some("12"));
+        assert_eq!(refused.refused(429), "rate_limited");
+        assert_eq!(purser.nobody().get("/v1/users").refused(429), "rate_limited");
+    });
+    assert!(asked.is_empty(), "{asked:?}");
+    shop.get("/v1/users").expect(200);
+    purser.step_clock(12 * SECOND_MS);
+    assert_eq!(unknown(201).refused(401), "unauthenticated");
 }

@@ -50,18 +50,23 @@ const WANTED: [(&str, usize, usize, f64); 3] = [
 ];
 
 /// Before what counts: connections are opened, caches filled.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(1500);
 
 const BARE: usize = 0;
 const CONSTANT: usize = 1;
 const UNCACHED: usize = 2;
 const WARM: usize = 3;
 
-/// One server and the load on it.
+/// One server and the load on it. A Purser lives for its turn alone: two on one database would share
+/// their limits, and that is not what is measured.
 struct Side {
     name: &'static str,
-    server: Server,
-    load: Load,
+    options: Options,
+    copies: u32,
+    ids: Arc<[String]>,
+    seen: Seen,
+    /// What runs all the time.
+    standing: Option<Server>,
 }
 
 /// What one side did in one round.
@@ -90,7 +95,7 @@ fn measure(people: &People, scale: &Scale, file: Option<&Path>) -> Result<(), St
         println!("round {number}");
         let mut rounds = Vec::new();
         for side in &sides {
-            let round = side.round(scale)?;
+            let round = side.round(&people.key, scale, file)?;
             println!("  {:<9} {round}", side.name);
             rounds.push(round);
         }
@@ -118,49 +123,66 @@ fn measure(people: &People, scale: &Scale, file: Option<&Path>) -> Result<(), St
 /// In the order of `BARE`, `CONSTANT`, `UNCACHED`, `WARM`.
 fn sides(people: &People, scale: &Scale, file: Option<&Path>) -> Result<[Side; 4], String> {
     let all: Arc<[String]> = people.ids.clone().into();
-    let few = people.ids.iter().take(scale.warm as usize).cloned().collect();
-    let side = |name, what, bytes, ids: &Arc<[String]>, seen| {
-        let level = scale.log_level.level();
-        let copies = if seen == Seen::Kept { scale.warm } else { 0 };
-        let more = vec![("PURSER__STORE__COPIES", copies.to_string())];
-        let settings = Settings { node: name, level, more };
-        let server = Server::start(&Options { what, bytes }, &settings, file)?;
-        let load = Load {
-            address: server.address,
-            key: people.key.as_str().into(),
-            ids: Arc::clone(ids),
-            connections: scale.connections,
-            seen,
-            lasts: Duration::from_secs(scale.seconds),
-        };
-        Ok::<_, String>(Side { name, server, load })
+    let few: Arc<[String]> = people.ids.iter().take(scale.warm as usize).cloned().collect();
+    let purser = |name, copies, ids: &Arc<[String]>, seen| Side {
+        name,
+        options: Options { what: What::Purser, bytes: 0 },
+        copies,
+        ids: Arc::clone(ids),
+        seen,
+        standing: None,
     };
-    let uncached = side("uncached", What::Purser, 0, &all, Seen::Forgotten)?;
-    let warm = side("warm", What::Purser, 0, &few, Seen::Kept)?;
-    let bare = side("bare", What::Bare, 0, &all, Seen::Forgotten)?;
-    let (bytes, bare_bytes) = (uncached.answer_bytes()?, bare.answer_bytes()?);
+    let uncached = purser("uncached", 0, &all, Seen::Forgotten);
+    let warm = purser("warm", scale.warm, &few, Seen::Kept);
+    let standing = |name, what, bytes| {
+        let side = Side {
+            options: Options { what, bytes },
+            name,
+            ..purser(name, 0, &all, Seen::Forgotten)
+        };
+        let server = side.start(scale, file)?;
+        Ok::<_, String>(Side { standing: Some(server), ..side })
+    };
+    let bare = standing("bare", What::Bare, 0)?;
+    let bytes = answer_bytes(&uncached.start(scale, file)?, people)?;
+    let bare_bytes = bare.standing.as_ref().map_or(Ok(0), |bare| answer_bytes(bare, people))?;
     println!("an answer has {bytes} bytes, of the bare handler {bare_bytes}");
-    let constant = side("constant", What::Constant, bytes, &all, Seen::Forgotten)?;
+    let constant = standing("constant", What::Constant, bytes)?;
     Ok([bare, constant, uncached, warm])
 }
 
+fn answer_bytes(server: &Server, people: &People) -> Result<usize, String> {
+    runtime()?.block_on(async {
+        let mut caller = Asker::connect(server.address, &people.key, Seen::Forgotten).await?;
+        caller.read(&people.ids[0]).await
+    })
+}
+
 impl Side {
-    fn answer_bytes(&self) -> Result<usize, String> {
-        runtime()?.block_on(async {
-            let mut caller =
-                Asker::connect(self.load.address, &self.load.key, Seen::Forgotten).await?;
-            caller.read(&self.load.ids[0]).await
-        })
+    fn start(&self, scale: &Scale, file: Option<&Path>) -> Result<Server, String> {
+        let more = vec![("PURSER__STORE__COPIES", self.copies.to_string())];
+        // One name for all: whoever starts takes the place of the one before.
+        let settings = Settings { node: "bench", level: scale.log_level.level(), more };
+        Server::start(&self.options, &settings, file)
     }
 
-    fn round(&self, scale: &Scale) -> Result<Round, String> {
+    fn round(&self, key: &str, scale: &Scale, file: Option<&Path>) -> Result<Round, String> {
+        let own = if self.standing.is_none() { Some(self.start(scale, file)?) } else { None };
+        let server = own.as_ref().or(self.standing.as_ref());
+        let server = server.ok_or_else(|| format!("{}: no server", self.name))?;
         let named = |error| format!("{}: {error}", self.name);
-        let warm_up = Load { lasts: WARM_UP, ..self.load.clone() };
-        warm_up.run().map_err(named)?;
-        let lasts = Duration::from_secs(scale.seconds);
-        let before = self.server.cpu();
-        let done = Load { lasts, ..self.load.clone() }.run().map_err(named)?;
-        Ok(Round { done, cpu: self.server.cpu().saturating_sub(before) })
+        let load = |lasts| Load {
+            address: server.address,
+            key: key.into(),
+            ids: Arc::clone(&self.ids),
+            connections: scale.connections,
+            seen: self.seen,
+            lasts,
+        };
+        load(WARM_UP).run().map_err(named)?;
+        let before = server.cpu();
+        let done = load(Duration::from_secs(scale.seconds)).run().map_err(named)?;
+        Ok(Round { done, cpu: server.cpu().saturating_sub(before) })
     }
 }
 

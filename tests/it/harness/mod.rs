@@ -304,6 +304,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__METRICS__PORT", "0"),
         ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__LOG__LEVEL", "error"),
+        ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "100000"),
     ];
     let overridden = |key: &str| settings.iter().any(|(set, _)| *set == key);
     let variables = standard.into_iter().filter(|(key, _)| !overridden(key));
