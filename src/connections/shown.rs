@@ -49,7 +49,9 @@ impl Shown {
         let view = view(&user, &connection, &app.record::<App>()?, modules);
         let body = serde_json::to_vec(&view).map_err(|_| Fault::internal("a view is no JSON"))?;
         let etag = etag(&view, keyring);
-        let made = Arc::new(Made { from: target.records.clone(), body: body.into(), etag });
+        // Without the room that it was written in: there are many of them.
+        let body = body.into_boxed_slice().into();
+        let made = Arc::new(Made { from: target.records.clone(), body, etag });
         self.0.insert(target.connection, Arc::clone(&made));
         Ok(made)
     }

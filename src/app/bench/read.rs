@@ -49,8 +49,8 @@ const WANTED: [(&str, usize, usize, f64); 3] = [
     ("warm / constant", WARM, CONSTANT, 0.4),
 ];
 
-/// Before what counts: connections are opened, caches filled.
-const WARM_UP: Duration = Duration::from_millis(1500);
+/// Before what counts: connections are opened, caches filled, limits taken.
+const WARM_UP: Duration = Duration::from_secs(4);
 
 const BARE: usize = 0;
 const CONSTANT: usize = 1;
