@@ -12,12 +12,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
+use super::governed::Ticks;
 use crate::config::sign_in::{Budget as Settings, SignIn};
 use crate::crypto::keyring::Keyring;
 use crate::kernel::ids::AppId;
@@ -141,18 +141,6 @@ impl Budget {
         if let Some(due) = self.book.lock().get_mut(key) {
             *due = Nanos::new(due.as_u64().saturating_sub(self.price));
         }
-    }
-}
-
-/// Purser's clock, for the limiter.
-struct Ticks(Clock);
-
-impl clock::Clock for Ticks {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        let millis = self.0.now().timestamp_millis();
-        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 }
 

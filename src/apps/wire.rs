@@ -179,6 +179,7 @@ pub struct KeyBody {
     /// The id of a key that ends when the overlap is over.
     replaces: Option<String>,
     /// How long the replaced key still counts: 0 to 604,800 seconds; 3,600, unless sent.
+    #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<i64>,
 }
 

@@ -308,7 +308,7 @@ async fn assign_roles(
 #[utoipa::path(get, path = "/v1/users/{user}/access", operation_id = "check_access", tag = "apps",
     extensions(("x-needs" = json!(needs::<CheckAccess>()))),
     params(("user" = String, Path),
-        ("permission" = String, Query, description = "As the app's roles name it: `invoices:write`")),
+        ("permission" = String, Query, min_length = 1, max_length = 100, description = "As the app's roles name it: `invoices:write`")),
     responses((status = 200, body = AccessView)))]
 async fn check_access(call: Call<CheckAccess>, desk: Data<Desk>) -> Result<Answer, Problem> {
     let permission = roles::permission(&call.query)?;

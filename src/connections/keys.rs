@@ -20,6 +20,7 @@ use crate::users::{Connection, PreviousKey};
 #[serde(deny_unknown_fields)]
 pub struct RotateBody {
     /// How long the old key still counts: 0 to 604,800 seconds; 3,600, unless sent.
+    #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<i64>,
     /// When the new key ends, RFC 3339; never, unless sent.
     expires_at: Option<String>,

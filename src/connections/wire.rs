@@ -23,25 +23,22 @@ use crate::users::SyncFrequency;
 pub struct RegisterBody {
     #[schema(example = "john.doe@example.com")]
     pub email: Option<String>,
-    /// Which identifiers the app vouches for: `email`, and `phone` for `profile.phone`. At least one,
-    /// and each that is listed must be there.
-    #[schema(required = true, min_items = 1, example = json!(["email"]))]
     /// Which identifiers a first-party app vouches for: `email`, and `phone` for `profile.phone`.
-    /// Without it the registration waits for the person or an admin.
+    /// Each that is listed must be there. Without it the registration waits for the person or an
+    /// admin.
+    #[schema(example = json!(["email"]))]
     #[serde(default)]
     pub verified: Vec<Verified>,
     /// Not unique; no e-mail address and no phone number.
     #[schema(min_length = 1, max_length = 100)]
     pub username: Option<String>,
-    /// 8 to 128 characters. Ignored for a person who is known.
+    /// 8 to 128 characters, from a first-party app. Ignored for a person who is known.
     #[schema(
         format = "password",
         min_length = 8,
         max_length = 128,
         example = "correct horse battery staple"
     )]
-    /// 8 to 128 characters, from a first-party app. Ignored for a person who is known.
-    #[schema(format = "password")]
     pub password: Option<String>,
     #[serde(default)]
     pub profile: ProfileBody,
@@ -87,7 +84,7 @@ pub struct ProfileBody {
     #[serde(default)]
     phone: Patch<String>,
     /// IANA, as `America/New_York`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     #[serde(default)]
     timezone: Patch<String>,
     /// BCP 47, as `en` or `pt-BR`.
@@ -185,7 +182,7 @@ struct AppProfileBody {
     #[serde(default)]
     nickname: Patch<String>,
     /// `http` or `https`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:", max_length = 2048)]
     #[serde(default)]
     avatar_url: Patch<String>,
     /// Free-form: at most 16 KiB, 5 levels, 256 values.

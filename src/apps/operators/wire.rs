@@ -16,17 +16,17 @@ use crate::kernel::time::parse_rfc3339;
 #[serde(deny_unknown_fields)]
 pub struct OperatorBody {
     /// Who it is: 1 to 100 characters.
-    #[schema(example = "Ada, on call")]
+    #[schema(min_length = 1, max_length = 100, example = "Ada, on call")]
     name: String,
     role: OperatorRole,
     /// Whether it sees personal values in the trail.
     #[serde(default)]
     auditor_pii: bool,
     /// How long the key lives: 1 to 90 days.
-    #[schema(example = 30)]
+    #[schema(minimum = 1, maximum = 90, example = 30)]
     days: i64,
     /// Addresses and networks that the key may be used from; everywhere, unless sent.
-    #[schema(example = json!(["203.0.113.7", "2001:db8::/32"]))]
+    #[schema(max_items = 100, example = json!(["203.0.113.7", "2001:db8::/32"]))]
     #[serde(default)]
     allowed_ips: Vec<String>,
 }
@@ -35,20 +35,20 @@ pub struct OperatorBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorPatch {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 100)]
     #[serde(default)]
     name: Patch<String>,
-    #[schema(value_type = Option<OperatorRole>)]
+    #[schema(value_type = OperatorRole)]
     #[serde(default)]
     role: Patch<OperatorRole>,
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     #[serde(default)]
     auditor_pii: Patch<bool>,
     /// RFC 3339, to come, at most 90 days after the key was created.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     #[serde(default)]
     expires_at: Patch<String>,
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>, max_items = 100)]
     #[serde(default)]
     allowed_ips: Patch<Vec<String>>,
 }

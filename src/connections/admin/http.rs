@@ -43,7 +43,7 @@ struct TiePage {
     tag = "admins",
     extensions(("x-needs" = json!(needs::<ReadConnections>()))),
     params(("user_id" = Option<String>, Query), ("app_id" = Option<String>, Query),
-        ("status" = Option<String>, Query, description = "`active`, `inactive`, `suspended` or `revoked`"),
+        ("status" = Option<String>, Query, pattern = "^(active|inactive|suspended|revoked)$", example = "active"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = TiePage)))]
 async fn list(

@@ -16,21 +16,22 @@ use crate::kernel::ids::{NAME_RULE, Name};
 #[serde(deny_unknown_fields)]
 pub struct TiePatch {
     /// Within the app's ceiling.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>)]
     #[serde(default)]
     permissions: Patch<Vec<String>>,
     /// Roles of the app.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>)]
     #[serde(default)]
     roles: Patch<Vec<String>>,
-    #[schema(value_type = Option<LimitsPatch>)]
+    #[schema(value_type = LimitsPatch)]
     #[serde(default)]
     rate_limits: Patch<LimitsPatch>,
     /// `revoked` is for good, and removes what the app keeps of the person.
-    #[schema(value_type = Option<SettableStatus>)]
+    #[schema(value_type = SettableStatus)]
     #[serde(default)]
     connection_status: Patch<SettableStatus>,
-    #[schema(value_type = Option<Vec<String>>)]
+    /// Addresses and networks that the key may be used from; everywhere, where it is empty.
+    #[schema(value_type = Vec<String>, max_items = 100)]
     #[serde(default)]
     allowed_ips: Patch<Vec<String>>,
 }

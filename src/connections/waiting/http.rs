@@ -53,6 +53,7 @@ struct ApproveBody {
 #[serde(deny_unknown_fields)]
 struct DeclineBody {
     /// For other admins, at most 1000 characters; the app is not told.
+    #[schema(min_length = 1, max_length = 1000, example = "Nobody of that name works here")]
     reason: Option<String>,
 }
 
@@ -76,7 +77,7 @@ async fn read(
 /// List the registrations, the oldest first.
 #[utoipa::path(get, path = "/v1/admin/registrations", operation_id = "list_registrations", tag = "admins",
     extensions(("x-needs" = json!(needs::<ReadRegistrations>()))),
-    params(("status" = Option<String>, Query, description = "`pending`, `active`, `expired` or `declined`"),
+    params(("status" = Option<String>, Query, pattern = "^(pending|active|expired|declined)$", example = "pending"),
         ("app_id" = Option<String>, Query),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = CasePage)))]

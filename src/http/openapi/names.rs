@@ -9,6 +9,10 @@ use utoipa::ToSchema;
 
 const ID: &str = "^[0-9a-f]{24}$";
 const NAME: &str = "^[a-z0-9_]{3,64}$";
+const IDS: &str = "^[0-9a-f]{24}(,[0-9a-f]{24}){0,199}$";
+/// What can be a number at all: which ones there are, no pattern can say.
+const PHONE: &str = r"^[\s().-]*\+[0-9\s().-]{8,62}$";
+const LANGUAGE: &str = "^([A-Za-z]{2,3}|[IiXx])(-[A-Za-z0-9]{1,8})*$";
 const ADDRESS_OF_SAMPLE: &str = "203.0.113.7";
 
 /// A name, the constraint that goes with it, and a sample.
@@ -22,10 +26,12 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
             "customer_id",
             "operator_id",
             "entry",
+            "replaces",
         ],
         Meaning::Pattern(ID),
         "65f1a2b3c4d5e6f7a8b9c0d1",
     ),
+    (&["ids"], Meaning::Pattern(IDS), "65f1a2b3c4d5e6f7a8b9c0d1"),
     (&["app_id", "app", "asserted_by"], Meaning::Pattern(NAME), "external_app_001"),
     (&["module"], Meaning::Pattern(NAME), "core"),
     (&["account_number"], Meaning::Pattern("^[0-9]{14}$"), "12345678901287"),
@@ -35,8 +41,8 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
         "2026-11-22T16:40:08.000Z",
     ),
     (&["request_id"], Meaning::None, "req_5d1c0b2f9a7e4c3d8b60"),
-    (&["email"], Meaning::None, "john.doe@example.com"),
-    (&["phone"], Meaning::None, "+12345678901"),
+    (&["email"], Meaning::Format("idn-email"), "john.doe@example.com"),
+    (&["phone"], Meaning::Pattern(PHONE), "+12345678901"),
     (&["username", "app_username"], Meaning::None, "johndoe"),
     (&["app_display_name"], Meaning::None, "John D."),
     (&["app_version"], Meaning::None, "1.0.0"),
@@ -45,7 +51,7 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
     (&["first_name"], Meaning::None, "John"),
     (&["last_name"], Meaning::None, "Doe"),
     (&["timezone"], Meaning::None, "America/New_York"),
-    (&["language"], Meaning::None, "en"),
+    (&["language"], Meaning::Pattern(LANGUAGE), "en"),
     (&["app_name", "name"], Meaning::None, "External Application"),
     (&["ip_address", "ip"], Meaning::None, ADDRESS_OF_SAMPLE),
     (&["key_hint", "hint"], Meaning::None, "prs_con_…a1B2"),
@@ -178,6 +184,10 @@ fn describe_parameter(path: &str, parameter: &mut Value) {
         ("header", "If-Match") => (
             json!({ "type": "string", "examples": ["*"] }),
             "The `ETag` of the last answer; otherwise somebody's change could be overwritten",
+        ),
+        ("header", "Purser-Client-IP") => (
+            json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }], "examples": [ADDRESS_OF_SAMPLE] }),
+            "The person's own address, as your server sees it",
         ),
         ("header", "If-None-Match") => (
             json!({ "type": "string" }),

@@ -40,9 +40,9 @@ pub struct Paper;
 #[utoipa::path(get, path = "/v1/admin/users", operation_id = "list_people", tag = "admins",
     extensions(("x-needs" = json!(needs::<ReadPeople>()))),
     params(("email" = Option<String>, Query), ("phone" = Option<String>, Query),
-        ("username" = Option<String>, Query, description = "Not unique"),
+        ("username" = Option<String>, Query, min_length = 1, max_length = 100, description = "Not unique"),
         ("account_number" = Option<String>, Query), ("id" = Option<String>, Query),
-        ("status" = Option<String>, Query, description = "With any of the others, or alone"),
+        ("status" = Option<String>, Query, pattern = "^(active|inactive|suspended|merged|erased)$", example = "active", description = "With any of the others, or alone"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = PersonPage)))]
 async fn list(

@@ -20,7 +20,7 @@ use crate::kernel::text;
 #[serde(deny_unknown_fields)]
 pub struct ReasonBody {
     /// 1 to 500 characters; admins see it, apps do not.
-    #[schema(example = "Ticket 4711: reported as stolen")]
+    #[schema(min_length = 1, max_length = 500, example = "Ticket 4711: reported as stolen")]
     reason: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub struct ReasonBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmailBody {
-    #[schema(value_type = Option<String>, example = "new@example.com")]
+    #[schema(value_type = Option<String>, required = true, example = "new@example.com")]
     #[serde(default)]
     email: Patch<String>,
 }
@@ -37,7 +37,12 @@ pub struct EmailBody {
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {
     /// 8 to 128 characters. The person must change it at the next sign-in.
-    #[schema(format = "password")]
+    #[schema(
+        format = "password",
+        min_length = 8,
+        max_length = 128,
+        example = "correct horse battery staple"
+    )]
     password: String,
 }
 

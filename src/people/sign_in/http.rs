@@ -30,7 +30,7 @@ struct LoginBody {
     /// An e-mail address or an international phone number.
     #[schema(example = "john.doe@example.com")]
     identifier: String,
-    #[schema(format = "password")]
+    #[schema(format = "password", example = "correct horse battery staple")]
     password: String,
 }
 

@@ -47,6 +47,9 @@ const GUARD: &str = r#"
     end
 "#;
 
+const CLOSE_IDLE_FILES: &str =
+    "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)";
+
 impl Mongod {
     pub fn start() -> Self {
         let port = free_port();
@@ -58,6 +61,9 @@ impl Mongod {
             .args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket"])
             .args(["--port", &port.to_string()])
             .args(["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "128"])
+            // A database for each test is some 60 files for each: those of tests that are over are
+            // closed, or mongod runs out of descriptors before the last test.
+            .args(["--wiredTigerEngineConfigString", CLOSE_IDLE_FILES])
             .args(["--setParameter", "ttlMonitorEnabled=false"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "transactionLifetimeLimitSeconds=5"])
