@@ -177,6 +177,7 @@ pub struct KeyBody {
     #[schema(example = "2099-01-01T00:00:00Z")]
     expires_at: Option<String>,
     /// The id of a key that ends when the overlap is over.
+    #[schema(pattern = "^[0-9A-Za-z]{12}$", example = "0aB1cD2eF3gH")]
     replaces: Option<String>,
     /// How long the replaced key still counts: 0 to 604,800 seconds; 3,600, unless sent.
     #[schema(minimum = 0, maximum = 604_800)]

@@ -64,6 +64,10 @@ struct Stage<'a> {
 
 const PASSWORD: &str = "correct horse battery";
 
+fn settings() -> Value {
+    json!({ "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }] })
+}
+
 /// One person and one app, made anew for each try, because some operations end what they are
 /// tried on.
 struct Props {
@@ -81,10 +85,7 @@ struct Props {
 
 impl<'a> Stage<'a> {
     fn new(purser: &'a Purser) -> Self {
-        let shop = purser.app_with(
-            "shop",
-            json!({ "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }] }),
-        );
+        let shop = purser.app_with("shop", settings());
         let (admin, auditor) = (purser.admin(), purser.auditor());
         Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0) }
     }
@@ -113,6 +114,18 @@ impl<'a> Stage<'a> {
         let added = self.admin.post("/v1/admin/operators", body).expect(201);
         let operator = added["operator"]["id"].as_str().expect("an id").to_owned();
         Props { number, user, connection, app, key, entry, tie, operator, registration }
+    }
+
+    /// Connects the person to a first-party app, which is third-party from then on.
+    fn connect(&self, partner: &Principal, props: &Props) {
+        let trust = |trust: &str| {
+            let change = json!({ "trust": trust });
+            self.admin.with("If-Match", "*").patch("/v1/admin/apps/partner", change).expect(200);
+        };
+        trust("first_party");
+        let known = person(&format!("person{}@example.com", props.number));
+        partner.post("/v1/users", known).expect(201);
+        trust("third_party");
     }
 
     /// A caller of this audience who may.
@@ -336,6 +349,7 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
     }
 }
 
+const THIRD_PARTY: &str = "app key of a third-party app";
 const READ: &[&str] = &["read"];
 const BOTH: &[&str] = &["read", "write"];
 const WALLET: &[&str] = &["wallet_access"];
@@ -346,6 +360,7 @@ fn who_may_do_what_is_written_down() {
     let purser = Purser::start();
     let stage = Stage::new(&purser);
     let stranger = purser.app("stranger");
+    let partner = purser.app_with("partner", settings());
     let someone = stage.props(ALL).connection;
     let mut text = String::from(
         "Who may do what: each operation, tried by each kind of caller on a person of the app\n\
@@ -359,6 +374,7 @@ fn who_may_do_what_is_written_down() {
             ("app key", Some(stage.shop.clone()), ALL),
             ("app key, connection with read", Some(stage.shop.clone()), READ),
             ("app key of another app", Some(stranger.clone()), ALL),
+            (THIRD_PARTY, Some(partner.clone()), ALL),
             ("connection key with read", None, READ),
             ("connection key with read, write", None, BOTH),
             ("connection key with wallet_access", None, WALLET),
@@ -368,6 +384,9 @@ fn who_may_do_what_is_written_down() {
         ];
         for (name, who, permissions) in columns {
             let props = stage.props(permissions);
+            if name == THIRD_PARTY {
+                stage.connect(&partner, &props);
+            }
             let who = who.unwrap_or_else(|| props.connection.clone());
             let reply = attempt(&operation, &who, &props);
             let code = reply.body["code"].as_str().unwrap_or_default();

@@ -13,6 +13,10 @@ const IDS: &str = "^[0-9a-f]{24}(,[0-9a-f]{24}){0,199}$";
 /// What can be a number at all: which ones there are, no pattern can say.
 const PHONE: &str = r"^[\s().-]*\+[0-9\s().-]{8,62}$";
 const LANGUAGE: &str = "^([A-Za-z]{2,3}|[IiXx])(-[A-Za-z0-9]{1,8})*$";
+const NETWORK_V4: &str = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$";
+/// Roughly: the many ways to shorten one are not worth a pattern.
+const NETWORK_V6: &str =
+    "^[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$";
 const ADDRESS_OF_SAMPLE: &str = "203.0.113.7";
 
 /// A name, the constraint that goes with it, and a sample.
@@ -26,7 +30,6 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
             "customer_id",
             "operator_id",
             "entry",
-            "replaces",
         ],
         Meaning::Pattern(ID),
         "65f1a2b3c4d5e6f7a8b9c0d1",
@@ -36,7 +39,7 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
     (&["module"], Meaning::Pattern(NAME), "core"),
     (&["account_number"], Meaning::Pattern("^[0-9]{14}$"), "12345678901287"),
     (
-        &["timestamp", "last_updated", "last_sync", "last_login"],
+        &["timestamp", "last_updated", "last_sync", "last_login", "from", "to"],
         Meaning::Format("date-time"),
         "2026-11-22T16:40:08.000Z",
     ),
@@ -118,8 +121,9 @@ fn describe_list(name: &str, schema: &mut Value) {
         return;
     }
     if name == "allowed_ips" {
-        let network = "^[0-9A-Fa-f.:]{2,45}/[0-9]{1,3}$";
-        let forms = json!([{ "format": "ipv4" }, { "format": "ipv6" }, { "pattern": network }]);
+        let forms = json!([{ "format": "ipv4" }, { "format": "ipv6" },
+            { "pattern": NETWORK_V4 }, { "pattern": NETWORK_V6 }]);
+        schema["uniqueItems"] = json!(true);
         schema["items"] = json!({ "type": "string", "anyOf": forms, "examples": ["203.0.113.7"] });
     }
     let Some((_, pattern, sample)) = LISTS.iter().find(|(names, ..)| names.contains(&name)) else {

@@ -58,6 +58,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
     let changes = shape.method != "get";
     let registers = shape.name == "POST /v1/users";
     let signs_in = shape.path.starts_with("/v1/auth/");
+    let approves = shape.path.ends_with("/approve");
     match code {
         Code::MalformedRequest | Code::Invalid => keyed || body,
         Code::InvalidCursor => shape.takes("cursor"),
@@ -66,11 +67,11 @@ fn possible(code: Code, shape: &Shape) -> bool {
         }
         Code::SignInFailed | Code::NotConnected | Code::NotFirstParty => signs_in,
         Code::PermissionDenied => on_user && held,
-        Code::AppSuspended => app || signs_in,
+        Code::AppSuspended => app || signs_in || approves,
         Code::UserSuspended
         | Code::UserInactive
         | Code::ConnectionSuspended
-        | Code::ConnectionRevoked => on_user || registers || signs_in,
+        | Code::ConnectionRevoked => on_user || registers || signs_in || approves,
         Code::ConnectionInactive => on_user || signs_in,
         Code::RevealNotAllowed => shape.path.ends_with("/reveal"),
         Code::ContextMismatch => app && body,
