@@ -84,7 +84,7 @@ turns = itertools.count()
 
 
 def with_meaning(name, value):
-    if name == "roles" and value and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and name == "roles" and value and isinstance(value[0], str):
         return ["member"]
     if isinstance(value, list):
         return [with_meaning(name, one) for one in value]

@@ -187,7 +187,8 @@ async fn one(
 /// List what the calling app has done itself, the newest first, without values.
 #[utoipa::path(get, path = "/v1/app/audit", operation_id = "list_own_entries", tag = "apps",
     extensions(("x-needs" = json!(needs::<ReadOwnTrail>()))),
-    params(("user_id" = Option<String>, Query), ("action" = Option<String>, Query),
+    params(("user_id" = Option<String>, Query),
+        ("action" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$"),
         ("from" = Option<String>, Query, description = "RFC 3339, included"),
         ("to" = Option<String>, Query, description = "RFC 3339, not included"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
