@@ -42,7 +42,7 @@ pub enum LogLevel {
     Info,
 }
 
-/// What must be reached, as [`Servers`] names its sides.
+/// What must be reached: one side's rate over the other's.
 const WANTED: [(&str, usize, usize, f64); 3] = [
     ("uncached / bare", UNCACHED, BARE, 0.8),
     ("warm / bare", WARM, BARE, 8.0),

@@ -2,9 +2,9 @@
 //!
 //! A slice says what only it can know: the path, the bodies, the statuses of success, and its action
 //! as `x-needs`. The rest follows from that and is added here, so no handler repeats it and none can
-//! forget it: [`problems`] (every status and code that an operation of this shape can answer),
-//! [`headers`] (of requests and answers), [`names`] (a field that is called `user_id` is 24 hex
-//! digits wherever it stands) and [`examples`].
+//! forget it: `problems` (every status and code that an operation of this shape can answer),
+//! `headers` (of requests and answers), `names` (a field that is called `user_id` is 24 hex
+//! digits wherever it stands) and `examples`.
 //!
 //! To add to it: a code's place in `problems::possible`, a header in `headers`, a field's meaning in
 //! `names::MEANINGS`. A slice that says something itself is not overruled.
