@@ -245,11 +245,16 @@ impl AppChange {
         let before = before.clone();
         let mut visible_fields = before.visible_fields;
         self.visible_fields.apply(&mut visible_fields);
+        let trust = self.trust.unwrap_or(before.trust);
+        // Who becomes a stranger sees what strangers see, unless the admin says more.
+        if trust != before.trust && !self.visible_fields.is_named() && visible_fields.is_none() {
+            visible_fields = trust.visible_by_default();
+        }
         App {
             name: self.name.unwrap_or(before.name),
             description: self.description.unwrap_or(before.description),
             status: self.status.unwrap_or(before.status),
-            trust: self.trust.unwrap_or(before.trust),
+            trust,
             permissions: self.permissions.unwrap_or(before.permissions),
             default_permissions: self.default_permissions.unwrap_or(before.default_permissions),
             visible_fields,

@@ -440,3 +440,24 @@ fn every_change_of_an_app_names_the_operator_and_the_values() {
         json!({ "old": 10, "new": 15 })
     );
 }
+
+#[test]
+fn an_app_that_becomes_a_strangers_sees_what_strangers_see_unless_the_admin_says_more() {
+    let purser = Purser::start();
+    let (admin, shop) = (purser.admin(), purser.app("shop"));
+    let (ada, _) = shop.register("ada@example.com");
+    let change = |body| {
+        let path = "/v1/admin/apps/shop";
+        admin.with("If-Match", "*").patch(path, body).expect(200)["visible_fields"].clone()
+    };
+
+    let fields = change(json!({ "trust": "third_party" }));
+    assert_eq!(fields, json!(["username", "profile.language", "profile.timezone"]));
+    assert_eq!(shop.get(&format!("/v1/users/{ada}")).expect(200)["shared"]["email"], Value::Null);
+
+    assert_eq!(change(json!({ "trust": "first_party", "visible_fields": null })), Value::Null);
+    assert_eq!(
+        change(json!({ "trust": "third_party", "visible_fields": ["email"] })),
+        json!(["email"])
+    );
+}
