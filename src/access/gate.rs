@@ -101,6 +101,7 @@ impl Gate {
             actor: Actor::system(job.as_str()),
             app_id: None,
             connection_id: None,
+            peer: None,
             ip_address: None,
             asserted_by: None,
             standing: Standing::Itself,
@@ -158,6 +159,7 @@ impl Gate {
 
     /// The person's address where the app tells it, else the peer's; as much of it as is kept.
     fn place(&self, head: &Head, caller: &mut Caller) {
+        caller.peer = head.peer;
         let asserted = head.client.filter(|_| caller.app_id.is_some());
         caller.asserted_by = asserted.and(caller.app_id.clone());
         caller.ip_address = asserted.or(head.peer).and_then(|ip| kept(ip, self.ip_detail));

@@ -1,6 +1,7 @@
 //! A grant: proof that a caller was authenticated and may do one action to one target.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use super::action::{Action, Mutating};
 use super::principal::{Context, Repeatable};
@@ -27,6 +28,8 @@ pub struct Caller {
     pub actor: Actor,
     pub app_id: Option<AppId>,
     pub connection_id: Option<ConnectionId>,
+    /// Where the request came from; `ip_address` is what of the person's address is kept.
+    pub peer: Option<IpAddr>,
     pub ip_address: Option<String>,
     pub asserted_by: Option<AppId>,
     pub standing: Standing,
@@ -114,6 +117,11 @@ impl<A: Action> Granted<A> {
 
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Where the request came from, where it came from anywhere.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.caller.peer
     }
 
     /// Leave to read.

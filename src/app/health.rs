@@ -35,7 +35,7 @@ pub async fn healthz() -> Result<Answer, Problem> {
 /// The process can serve: the database answers.
 #[utoipa::path(get, path = "/readyz", tag = "anybody", security(()),
     responses((status = 200, body = Status)))]
-pub async fn readyz(_: Anybody, store: Data<Store>) -> Result<Answer, Problem> {
+pub async fn readyz(store: Data<Store>) -> Result<Answer, Problem> {
     store.ping(PING).await?;
     Ok(Answer::ok(&Status { status: "ready" })?)
 }

@@ -29,7 +29,8 @@ pub struct Options {
     /// Where this Purser will be reached.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// Besides the demo, this many people without passwords, of an app of their own.
+    /// This many people without passwords, of an app of their own; with an env file besides the demo,
+    /// else instead of it.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=bulk::PEOPLE_MAX))]
     users: u32,
 }
@@ -64,6 +65,9 @@ const PEOPLE: &str = include_str!("../../seed/people.json");
 pub(super) type Variables = BTreeMap<String, String>;
 
 pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
+    if options.users > 0 && options.env_file.is_none() {
+        return many(purser, options.users).await;
+    }
     let mut variables = options.env_file.as_deref().map(read).transpose()?.unwrap_or_default();
     load(purser, &mut variables).await.map_err(|fault| fault.to_string())?;
     variables.insert("PURSER_URL".to_owned(), options.url.clone());
@@ -78,6 +82,27 @@ pub async fn run(purser: &Purser, options: &Options) -> Result<(), String> {
     }
     print!("{}", lines(&variables));
     Ok(())
+}
+
+/// Only the many, without the demo: its keys would be issued anew where no file keeps them. The
+/// admin who registers their app is revoked at the end.
+async fn many(purser: &Purser, users: u32) -> Result<(), String> {
+    let told = |fault: Fault| format!("{fault}\n{}", bulk::AGAIN);
+    let new = NewOperator {
+        name: "seed".to_owned(),
+        role: OperatorRole::Admin,
+        auditor_pii: false,
+        days: 1,
+        allowed_ips: Vec::new(),
+    };
+    let grant = purser.gate.itself(job("seed"), purser.context());
+    let (id, key) = apps::create_operator(&grant, &purser.store, new).await.map_err(told)?;
+    let admin = ("PURSER_ADMIN_KEY".to_owned(), key.expose().clone());
+    let mut variables = Variables::from([admin]);
+    let registered = bulk::load(purser, &mut variables, users).await;
+    let grant = purser.gate.itself(job("seed"), purser.context());
+    apps::revoke_operator(&grant, &purser.store, id).await.map_err(told)?;
+    registered.map_err(told)
 }
 
 /// Everything of `seed/`, with its keys in `variables`.

@@ -77,7 +77,7 @@ codes! {
     UserInactive "user_inactive" Forbidden "The user is inactive" "An admin of Purser can reactivate the user.";
     ConnectionSuspended "connection_suspended" Forbidden "The connection is suspended" "An admin of Purser can reactivate the connection.";
     ConnectionInactive "connection_inactive" Forbidden "The app has let this connection go" "Register the person again with `POST /v1/users`: the data is kept for 30 days.";
-    ConnectionRevoked "connection_revoked" Forbidden "The person has cut this connection" "Only the person can connect the app again.";
+    ConnectionRevoked "connection_revoked" Forbidden "This connection was cut" "It is not taken up again: only the person could, and people have no way to do so yet.";
     ContextMismatch "context_mismatch" Forbidden "The body names another user or app" "Leave `user_id` and `app_id` out of the body, or send those of the path and the key.";
     NotFirstParty "not_first_party" Forbidden "This needs a first-party app" "Only a first-party app signs people in; an admin can change the app's `trust`.";
     NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";

@@ -23,9 +23,9 @@ impl Store {
             let noted = meta.find_one(doc! { "_id": ID }).await;
             let noted = noted.map_err(|error| trouble::describe(&error))?.unwrap_or_default();
             let noted = noted.get_document(KEYS).cloned().unwrap_or_default();
-            let unknown = compare(&noted, &present, &sealing)?;
+            let Compared { unknown, missing } = compare(&noted, &present, &sealing)?;
             if unknown.is_empty() {
-                return Ok(());
+                return Ok(missing);
             }
             let noting = doc! { "$set": unknown };
             #[expect(
@@ -33,9 +33,16 @@ impl Store {
                 reason = "which keys are in use is nobody's record"
             )]
             let written = meta.update_one(doc! { "_id": ID }, noting).upsert(true).await;
-            written.map(drop).map_err(|error| trouble::describe(&error))
+            written.map(|_| missing).map_err(|error| trouble::describe(&error))
         };
-        self.spawn(checked).await.map_err(|fault| fault.to_string())?
+        let missing = self.spawn(checked).await.map_err(|fault| fault.to_string())??;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // One that was only put in front for a while has sealed nothing, and may be taken back.
+        let sealed = self.sealed().await?;
+        let used = |id: &String| sealed.values().any(|tally| tally.older.contains_key(id));
+        missing.into_iter().find(used).map_or(Ok(()), |id| Err(absent("master_keys", &id)))
     }
 
     /// Drops the notes of all master keys but the newest, for when nothing is sealed under them any
@@ -67,12 +74,28 @@ impl Store {
     }
 }
 
-/// What is in use and not noted yet, by its path. `sealing` names the master key that seals.
+#[derive(Debug, PartialEq)]
+struct Compared {
+    /// What is in use and not noted yet, by its path.
+    unknown: Document,
+    /// Master keys that are noted and not there.
+    missing: Vec<String>,
+}
+
+fn absent(list: &str, id: &str) -> String {
+    format!(
+        "crypto.{list}: `{id}` is missing, and this database was written with it. Keep it in the \
+         list, behind the newer ones."
+    )
+}
+
+/// `sealing` names the master key that seals.
 fn compare(
     noted: &Document,
     present: &[(String, String)],
     sealing: &str,
-) -> Result<Document, String> {
+) -> Result<Compared, String> {
+    let mut missing = Vec::new();
     for (name, fingerprint) in noted {
         let (list, id) = name.split_once(':').unwrap_or((name, ""));
         let current = present.iter().find(|(present, _)| present == name);
@@ -84,18 +107,15 @@ fn compare(
                      Configure the right one; a new key needs an id of its own, in front of the old."
                 ));
             }
-            None => {
-                return Err(format!(
-                    "crypto.{list}: `{id}` is missing, and this database was written with it. Keep it \
-                     in the list, behind the newer ones."
-                ));
-            }
+            None if name.starts_with(MASTER_KEYS) => missing.push(id.to_owned()),
+            None => return Err(absent(list, id)),
         }
     }
     let in_use = |name: &str| name == sealing || !name.starts_with(MASTER_KEYS);
     let unknown =
         present.iter().filter(|(name, _)| in_use(name) && !noted.contains_key(name.as_str()));
-    Ok(unknown.map(|(name, value)| (format!("{KEYS}.{name}"), value.into())).collect())
+    let unknown = unknown.map(|(name, value)| (format!("{KEYS}.{name}"), value.into())).collect();
+    Ok(Compared { unknown, missing })
 }
 
 #[cfg(test)]
@@ -110,17 +130,18 @@ mod tests {
     fn a_key_that_is_new_is_noted_and_one_that_is_known_is_not_noted_again() {
         let present = [key("master_keys:m2", "b"), key("master_keys:m1", "a")];
         let unknown = compare(&doc! { "master_keys:m1": "a" }, &present, "master_keys:m2");
-        assert_eq!(unknown, Ok(doc! { "keys.master_keys:m2": "b" }));
+        assert_eq!(unknown.map(|it| it.unknown), Ok(doc! { "keys.master_keys:m2": "b" }));
     }
 
     #[test]
     fn an_older_master_key_that_was_forgotten_is_neither_asked_for_nor_noted_again() {
         let noted = doc! { "master_keys:m2": "b" };
         let both = [key("master_keys:m2", "b"), key("master_keys:m1", "a")];
-        assert_eq!(compare(&noted, &both, "master_keys:m2"), Ok(doc! {}));
-        assert_eq!(compare(&noted, &both[..1], "master_keys:m2"), Ok(doc! {}));
+        let nothing = || Ok(Compared { unknown: doc! {}, missing: Vec::new() });
+        assert_eq!(compare(&noted, &both, "master_keys:m2"), nothing());
+        assert_eq!(compare(&noted, &both[..1], "master_keys:m2"), nothing());
         let back = compare(&noted, &both, "master_keys:m1");
-        assert_eq!(back, Ok(doc! { "keys.master_keys:m1": "a" }));
+        assert_eq!(back.map(|it| it.unknown), Ok(doc! { "keys.master_keys:m1": "a" }));
     }
 
     #[test]
@@ -132,5 +153,12 @@ mod tests {
         let missing =
             compare(&noted, &[key("peppers:p2", "b")], "master_keys:m1").expect_err("missing");
         assert!(missing.contains("crypto.peppers: `p1` is missing"), "{missing}");
+        let noted = doc! { "master_keys:m2": "b" };
+        let gone = compare(&noted, &[key("master_keys:m1", "a")], "master_keys:m1");
+        assert_eq!(
+            gone.map(|it| it.missing),
+            Ok(vec!["m2".to_owned()]),
+            "if it has sealed nothing"
+        );
     }
 }

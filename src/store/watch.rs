@@ -58,10 +58,12 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
         let reply = reply.get_document("cursor").cloned().unwrap_or_default();
         for event in reply.get_array("nextBatch").into_iter().flatten() {
             let Some(event) = event.as_document() else { return Ok(()) };
-            if is_somebody(event, node) {
-                store.somebody.notify_one();
-            } else if !hear(&store.copies, event) {
-                return Ok(());
+            match of_node(event) {
+                // This process's own signs of life are no news.
+                Some(id) if id == node && operation(event) != "delete" => {}
+                Some(_) => store.somebody.notify_one(),
+                None if hear(&store.copies, event) => {}
+                None => return Ok(()),
             }
         }
         if reply.get_i64("id").unwrap_or(0) == 0 {
@@ -105,12 +107,15 @@ fn pipeline() -> Vec<Bson> {
     ]
 }
 
-/// Another process's line in `meta`, or the end of this one's.
-fn is_somebody(event: &Document, node: &str) -> bool {
-    let of = |field| event.get_document(field).ok();
-    let is_meta = of("ns").and_then(|ns| ns.get_str("coll").ok()) == Some(META);
-    let id = of("documentKey").and_then(|key| key.get_str("_id").ok());
-    is_meta && (id != Some(node) || event.get_str("operationType").ok() == Some("delete"))
+/// The process whose line in `meta` the event is about.
+fn of_node(event: &Document) -> Option<&str> {
+    let collection = event.get_document("ns").ok()?.get_str("coll").ok()?;
+    let id = event.get_document("documentKey").ok()?.get_str("_id").ok()?;
+    (collection == META).then_some(id)
+}
+
+fn operation(event: &Document) -> &str {
+    event.get_str("operationType").unwrap_or_default()
 }
 
 /// Forgets what the event is about; whether the stream goes on after it.

@@ -116,8 +116,9 @@ fn a_master_key_or_pepper_other_than_the_databases_own_stops_the_start() {
     let (migrated, listed, said) = with(KEY, other);
     assert!(!migrated && !listed && said.contains("crypto.peppers: `m1` is not the key"), "{said}");
     assert!(with(&newer, KEY).1);
+    // It was only put in front, and has sealed nothing: it may be taken back.
     let (_, listed, said) = with(KEY, KEY);
-    assert!(!listed && said.contains("crypto.master_keys: `m2` is missing"), "{said}");
+    assert!(listed, "{said}");
 }
 
 const NEW_MASTER: &str = "m2:MTIzNDU2Nzg5MGFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";

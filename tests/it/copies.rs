@@ -76,6 +76,26 @@ fn noting_when_a_key_was_used_evicts_nothing() {
 }
 
 #[test]
+fn a_sign_of_life_makes_nobody_forget_anything() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let shop = busy(&one);
+    let (id, _) = shop.register("ada@example.com");
+    let path = format!("/v1/users/{id}");
+    warm(&shop, &path);
+
+    for _ in 0..3 {
+        one.block_on(one.inner.store.beat()).expect("a sign of life");
+        two.block_on(two.inner.store.beat()).expect("a sign of life");
+        std::thread::sleep(Duration::from_millis(100));
+        let asked = one.db_watched("users", || {
+            shop.get(&path).expect(200);
+        });
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+}
+
+#[test]
 fn what_this_node_has_changed_is_read_at_once() {
     let purser = Purser::start();
     let shop = busy(&purser);

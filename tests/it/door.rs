@@ -290,14 +290,15 @@ fn who_shows_no_key_is_limited_by_address_and_a_load_balancer_is_not() {
     ]);
     let nobody = purser.nobody();
     nobody.get("/openapi.json").expect(200);
-    nobody.get("/readyz").expect(200);
+    nobody.get("/openapi.json").expect(200);
 
     let refused = nobody.get("/openapi.json");
     assert_eq!(refused.header("retry-after"), Some("30"));
     assert_eq!(refused.refused(429), "rate_limited");
     nobody.get("/healthz").expect(200);
-    nobody.with("X-Forwarded-For", "192.0.2.1").get("/readyz").expect(200);
+    nobody.get("/readyz").expect(200);
+    nobody.with("X-Forwarded-For", "192.0.2.1").get("/openapi.json").expect(200);
 
     purser.step_clock(30_000);
-    nobody.get("/readyz").expect(200);
+    nobody.get("/openapi.json").expect(200);
 }

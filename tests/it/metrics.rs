@@ -110,8 +110,8 @@ fn no_figure_tells_of_a_person_or_a_key() {
 #[test]
 fn who_was_refused_for_asking_too_often_is_counted() {
     let purser = Purser::start_with(&[ON, ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "1")]);
-    purser.nobody().get("/readyz").expect(200);
-    purser.nobody().get("/readyz").refused(429);
+    purser.nobody().get("/openapi.json").expect(200);
+    purser.nobody().get("/openapi.json").refused(429);
 
     let text = figures(&purser);
 

@@ -271,3 +271,18 @@ fn an_auditor_administers_no_operators() {
     assert_eq!(auditor.get(OPERATORS).refused(403), "wrong_credential");
     assert_eq!(auditor.post(OPERATORS, body).refused(403), "wrong_credential");
 }
+
+#[test]
+fn nobody_locks_themself_out_by_a_list_of_addresses() {
+    let purser = Purser::start();
+    let admin = purser.admin();
+    let listed = admin.get("/v1/admin/operators").expect(200);
+    let me = format!("/v1/admin/operators/{}", listed["items"][0]["id"].as_str().expect("an id"));
+    let change = |ips: Value| admin.with("If-Match", "*").patch(&me, json!({ "allowed_ips": ips }));
+
+    let refused = change(json!(["203.0.113.7"]));
+    assert_eq!(refused.pointers(), ["/allowed_ips"]);
+    assert_eq!(refused.refused(422), "invalid");
+    change(json!(["203.0.113.7", "127.0.0.0/8"])).expect(200);
+    admin.get(&me).expect(200);
+}

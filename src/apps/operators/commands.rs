@@ -1,11 +1,14 @@
 //! Writing: operators, and who of them remains.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::actions::{AddOperator, ChangeOperator, CreateOperator, RemoveOperator, RevokeOperator};
 use super::model::{DAYS_MAX, Operator, OperatorRole, OperatorStatus};
 use super::queries;
 use super::view::{OperatorView, view};
+use crate::access::address::Network;
 use crate::access::grant::Granted;
 use crate::access::key;
 use crate::crypto::token::{ApiKey, KeyKind};
@@ -118,6 +121,9 @@ pub async fn change(
     change: OperatorChange,
     preconditions: Preconditions,
 ) -> Result<OperatorView, Fault> {
+    if grant.target().operator == id {
+        change.leaves_in(grant.peer())?;
+    }
     let others = queries::other_admins(&grant.pass(), store, grant.target().operator, id).await?;
     let unit = store.unit(grant.warrant(), hints(id, &others), move |work| {
         let before = work.get(&Operator::by_id(id))?;
@@ -180,6 +186,20 @@ fn leave_one(work: &mut Work, others: &[OperatorId]) -> Result<(), Stop> {
 }
 
 impl OperatorChange {
+    /// Nobody locks themself out.
+    fn leaves_in(&self, peer: Option<IpAddr>) -> Result<(), Fault> {
+        let Some(allowed) = self.allowed_ips.as_ref().filter(|allowed| !allowed.is_empty()) else {
+            return Ok(());
+        };
+        let Some(peer) = peer else { return Ok(()) };
+        let mut networks = allowed.iter().filter_map(|text| Network::parse(text));
+        if networks.any(|network| network.holds(peer)) {
+            return Ok(());
+        }
+        let accepted = format!("a list that holds your own address, {}", peer.to_canonical());
+        Err(Fault::invalid("/allowed_ips", "locks_out", accepted))
+    }
+
     fn applied_to(self, before: &Operator, now: Timestamp) -> Result<Operator, Fault> {
         let before = before.clone();
         if before.status == OperatorStatus::Revoked {

@@ -85,7 +85,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::PreconditionRequired => shape.if_match == Precondition::Required,
         Code::RequestTimeout | Code::BodyTooLarge | Code::UnsupportedMediaType => body,
         // Whoever needs no key is counted by address; load balancers are not.
-        Code::RateLimited => shape.path != "/healthz",
+        Code::RateLimited => !matches!(shape.path.as_str(), "/healthz" | "/readyz"),
         Code::OutcomeUnknown => changes,
         Code::StoreUnavailable | Code::Overloaded | Code::ShuttingDown => {
             keyed || body || shape.path == "/readyz"
