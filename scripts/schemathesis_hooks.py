@@ -165,7 +165,7 @@ MEANINGS = [
     r"^must hold a character that can be seen$",
     r"^must not contain (control )?characters",
     r"^must be an IANA time zone",
-    r"^must be a language tag",
+    r"^must be a language tag, as in",
     r"^must be an address that begins with https:// or http://$",
     r"^must not contain a user name or a password$",
     r"^must have at most 2048 bytes$",  # as it is stored, with what is not ASCII escaped

@@ -106,7 +106,7 @@ mod tests {
             [("server", "port"), ("server", "workers"), ("store", "queue"), ("log", "level")];
         let key =
             |(section, name)| Key { section, name, kind: Kind::Plain, accepted: String::new() };
-        nearest(path, &known.map(key)).unwrap().path()
+        nearest(path, &known.map(key)).expect("there are keys").path()
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct ProfileBody {
     #[serde(default)]
     timezone: Patch<String>,
     /// BCP 47, as `en` or `pt-BR`.
-    #[schema(value_type = Option<String>, pattern = r"^\s*[A-Za-z0-9-]{1,35}\s*$", example = "pt-BR")]
+    #[schema(value_type = Option<String>, max_length = 35)]
     #[serde(default)]
     language: Patch<String>,
 }

@@ -58,12 +58,11 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
         let reply = reply.get_document("cursor").cloned().unwrap_or_default();
         for event in reply.get_array("nextBatch").into_iter().flatten() {
             let Some(event) = event.as_document() else { return Ok(()) };
-            match of_node(event) {
-                // This process's own signs of life are no news.
-                Some(id) if id == node && operation(event) != "delete" => {}
-                Some(_) => store.somebody.notify_one(),
-                None if hear(&store.copies, event) => {}
-                None => return Ok(()),
+            match news(event, node) {
+                News::None => {}
+                News::Somebody => store.somebody.notify_one(),
+                News::Changed(collection, id) => store.copies.forget(collection, id),
+                News::TheEnd => return Ok(()),
             }
         }
         if reply.get_i64("id").unwrap_or(0) == 0 {
@@ -107,32 +106,33 @@ fn pipeline() -> Vec<Bson> {
     ]
 }
 
-/// The process whose line in `meta` the event is about.
-fn of_node(event: &Document) -> Option<&str> {
-    let collection = event.get_document("ns").ok()?.get_str("coll").ok()?;
-    let id = event.get_document("documentKey").ok()?.get_str("_id").ok()?;
-    (collection == META).then_some(id)
+/// What an event means to the process whose own line in `meta` is `node`.
+#[derive(Debug, PartialEq)]
+enum News {
+    None,
+    /// Another process has come or gone, or this one's line was taken away.
+    Somebody,
+    Changed(&'static str, RecordId),
+    /// A collection or the database was dropped or renamed, or the stream says that it is over.
+    TheEnd,
 }
 
-fn operation(event: &Document) -> &str {
-    event.get_str("operationType").unwrap_or_default()
-}
-
-/// Forgets what the event is about; whether the stream goes on after it.
-fn hear(copies: &Copies, event: &Document) -> bool {
-    let id = event.get_document("documentKey").ok().and_then(|key| key.get("_id"));
+fn news(event: &Document, node: &str) -> News {
     let collection = event.get_document("ns").ok().and_then(|ns| ns.get_str("coll").ok());
-    match (collection.and_then(Copies::keeps), id) {
-        (Some(collection), Some(id)) => {
-            if !is_volatile(collection, event)
-                && let Some(id) = RecordId::of(id)
-            {
-                copies.forget(collection, id);
-            }
-            true
+    let id = event.get_document("documentKey").ok().and_then(|key| key.get("_id"));
+    let (Some(collection), Some(id)) = (collection, id) else { return News::TheEnd };
+    if collection == META {
+        // Its own signs of life are no news.
+        let own =
+            id.as_str() == Some(node) && event.get_str("operationType").ok() != Some("delete");
+        return if own { News::None } else { News::Somebody };
+    }
+    match (Copies::keeps(collection), RecordId::of(id)) {
+        (Some(collection), Some(id)) if !is_volatile(collection, event) => {
+            News::Changed(collection, id)
         }
-        // A collection or the database was dropped or renamed, or the stream says that it is over.
-        _ => false,
+        (Some(_), _) => News::None,
+        (None, _) => News::TheEnd,
     }
 }
 
@@ -150,6 +150,23 @@ fn is_volatile(collection: &str, event: &Document) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_takes_its_own_sign_of_life_for_no_news_and_the_end_of_its_line_for_some() {
+        let of = |operation: &str, id: &str| {
+            let event = doc! { "operationType": operation, "ns": { "coll": META },
+            "documentKey": { "_id": id } };
+            news(&event, "node:me")
+        };
+        assert_eq!(of("update", "node:me"), News::None);
+        assert_eq!(of("delete", "node:me"), News::Somebody);
+        assert_eq!(of("insert", "node:other"), News::Somebody);
+        let changed = doc! { "operationType": "update", "ns": { "coll": "apps" },
+        "documentKey": { "_id": "shop" }, "fields": ["name"] };
+        let shop = RecordId::Text("shop".into());
+        assert_eq!(news(&changed, "node:me"), News::Changed("apps", shop));
+        assert_eq!(news(&doc! { "operationType": "dropDatabase" }, "node:me"), News::TheEnd);
+    }
 
     #[test]
     fn only_what_is_volatile_for_its_collection_leaves_a_copy_alone() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bson::doc;
 use serde_json::json;
 
-use crate::harness::{Mongod, Principal, Purser};
+use crate::harness::{Mongod, Principal, Purser, person};
 
 /// How long a key, a status or a limit may live on elsewhere.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -17,11 +17,17 @@ fn busy(purser: &Purser) -> Principal {
     purser.app_with("shop", json!({ "rate_limits": limits }))
 }
 
-fn warm(who: &Principal, path: &str) {
-    // The change stream of a new node is open by then, or the test's own limit is missed.
-    for _ in 0..40 {
+/// Until this node reads from memory: its change stream is open by then.
+fn warm(node: &Purser, who: &Principal, path: &str) {
+    let until = Instant::now() + 5 * WITHIN;
+    let hits = || node.inner.store.copy_figures().hits.get();
+    loop {
+        let before = hits();
         who.get(path).expect(200);
-        std::thread::sleep(Duration::from_millis(10));
+        if hits() > before {
+            return;
+        }
+        assert!(Instant::now() < until, "it never reads from memory");
     }
 }
 
@@ -31,7 +37,7 @@ fn a_read_from_memory_asks_the_database_nothing() {
     let shop = busy(&purser);
     let (id, me) = shop.register("ada@example.com");
     let path = format!("/v1/users/{id}");
-    warm(&shop, &path);
+    warm(&purser, &shop, &path);
     me.get("/v1/users/me").expect(200);
 
     for collection in ["apps", "user_apps", "users"] {
@@ -51,7 +57,7 @@ fn noting_when_a_key_was_used_evicts_nothing() {
     let shop = busy(&purser);
     let (id, me) = shop.register("ada@example.com");
     let path = format!("/v1/users/{id}");
-    warm(&shop, &path);
+    warm(&purser, &shop, &path);
     me.get("/v1/users/me").expect(200);
     let evicted = || {
         let figures = purser.inner.store.copy_figures();
@@ -82,12 +88,19 @@ fn a_sign_of_life_makes_nobody_forget_anything() {
     let shop = busy(&one);
     let (id, _) = shop.register("ada@example.com");
     let path = format!("/v1/users/{id}");
-    warm(&shop, &path);
+    warm(&one, &shop, &path);
 
-    for _ in 0..3 {
+    for turn in 0..3 {
         one.block_on(one.inner.store.beat()).expect("a sign of life");
         two.block_on(two.inner.store.beat()).expect("a sign of life");
-        std::thread::sleep(Duration::from_millis(100));
+        // What comes after them is heard: then they were, too.
+        let evicted = || one.inner.store.copy_figures().evictions.get();
+        let before = evicted();
+        two.with_key(shop.key()).post("/v1/users", person(&format!("p{turn}@example.com")));
+        let until = Instant::now() + WITHIN;
+        while evicted() == before {
+            assert!(Instant::now() < until, "the stream was not followed any more");
+        }
         let asked = one.db_watched("users", || {
             shop.get(&path).expect(200);
         });
@@ -116,7 +129,7 @@ fn whoever_sends_back_what_it_has_seen_is_never_shown_anything_older_on_any_node
     let (id, _) = shop.register("ada@example.com");
     let path = format!("/v1/users/{id}");
     let elsewhere = two.with_key(shop.key());
-    warm(&elsewhere, &path);
+    warm(&two, &elsewhere, &path);
 
     for turn in 0..40 {
         let name = format!("Ada {turn}");
@@ -170,7 +183,7 @@ fn a_key_that_one_node_has_revoked_is_refused_by_the_others_within_a_second() {
     let key = extra["key"].as_str().expect("a key");
     let id = extra["app"]["keys"][1]["id"].as_str().expect("an id");
     for node in &others {
-        warm(&node.with_key(key), "/v1/users");
+        warm(node, &node.with_key(key), "/v1/users");
     }
 
     admin.delete(&format!("/v1/admin/apps/shop/keys/{id}")).expect(204);
@@ -200,7 +213,7 @@ fn a_cut_change_stream_makes_nothing_older_than_a_second() {
         let keys = extra["app"]["keys"].as_array().expect("keys");
         let id = keys.last().and_then(|key| key["id"].as_str()).expect("an id");
         let elsewhere = two.with_key(key);
-        warm(&elsewhere, "/v1/users");
+        warm(&two, &elsewhere, "/v1/users");
 
         mongod.fail("alwaysOn", cut);
         admin.delete(&format!("/v1/admin/apps/shop/keys/{id}")).expect(204);
