@@ -25,10 +25,20 @@ pub struct Described {
     pub what: &'static str,
 }
 
-/// Declares actions: `RegisterUser "user_registered" App => OnApp, writes, "what it does";`
+/// Declares actions: `RegisterUser "user_registered" App => OnApp, writes, "what it does";`. Those of
+/// a module begin with `in "wallet";`.
 #[macro_export]
 macro_rules! actions {
     ($($action:ident $name:literal $needs:expr => $target:ty, $mode:ident, $what:literal;)*) => {
+        $crate::actions! {
+            in "core";
+            $($action $name $needs => $target, $mode, $what;)*
+        }
+    };
+    (
+        in $module:literal;
+        $($action:ident $name:literal $needs:expr => $target:ty, $mode:ident, $what:literal;)*
+    ) => {
         $(
             #[doc = $what]
             #[derive(Debug, Clone, Copy)]
@@ -36,6 +46,7 @@ macro_rules! actions {
 
             impl $crate::access::action::Action for $action {
                 const NAME: &'static str = $name;
+                const MODULE: &'static str = $module;
                 const NEEDS: $crate::access::permission::Permission = $needs;
                 type Target = $target;
             }
@@ -47,7 +58,7 @@ macro_rules! actions {
         pub const WRITING: &[$crate::access::action::Described] = &{
             const ALL: &[(bool, $crate::access::action::Described)] = &[$(
                 ($crate::actions!(@writes $mode), $crate::access::action::Described {
-                    name: $name, module: "core", needs: $needs, what: $what,
+                    name: $name, module: $module, needs: $needs, what: $what,
                 })
             ),*];
             const COUNT: usize = {

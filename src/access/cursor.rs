@@ -55,7 +55,7 @@ impl Gate {
         let id = self.keyring().mac_bytes("idempotency_key", &parts);
         let parts = [method.as_bytes(), route.as_bytes(), parameters.as_bytes(), body];
         let fingerprint = self.keyring().mac_bytes("idempotency_fingerprint", &parts);
-        Idempotency { id: hex(&id), fingerprint: hex(&fingerprint) }
+        Idempotency { key: (*key).to_owned(), id: hex(&id), fingerprint: hex(&fingerprint) }
     }
 }
 

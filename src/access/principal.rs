@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::audit::warrant::Idempotency;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
 /// The part of a request that the gate looks at.
@@ -32,3 +33,10 @@ pub struct Context {
 /// What a POST adds once its body is read.
 #[derive(Clone, Default)]
 pub struct Repeatable(pub Option<Idempotency>);
+
+impl Repeatable {
+    /// For operations that must not happen twice, whatever a client repeats.
+    pub fn required(self) -> Result<Self, Fault> {
+        if self.0.is_some() { Ok(self) } else { Err(Fault::of(Code::IdempotencyKeyRequired)) }
+    }
+}

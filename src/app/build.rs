@@ -142,6 +142,11 @@ impl Purser {
     pub async fn flush_last_used(&self) -> Result<(), Fault> {
         workers::flush_last_used(self).await
     }
+
+    /// Books everything whose time is over.
+    pub async fn expire_credits(&self) -> Result<(), Fault> {
+        workers::expire_credits(self).await
+    }
 }
 
 /// A name from the code for one of Purser's own jobs.

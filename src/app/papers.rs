@@ -38,10 +38,12 @@ pub fn openapi() -> String {
     document.merge(connections::Paper::openapi());
     document.merge(connections::WaitingPaper::openapi());
     document.merge(people::SignInPaper::openapi());
+    document.merge(modules::wallet::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
     document.merge(people::AdminPaper::openapi());
+    document.merge(modules::wallet::AdminPaper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(health::Paper::openapi());
     let tag = |(name, text): &(&str, &str)| {
@@ -71,6 +73,7 @@ pub fn actions() -> Vec<Described> {
         apps::WRITING,
         apps::OPERATOR_WRITING,
         modules::WRITING,
+        modules::wallet::WRITING,
     ]
     .concat();
     actions.sort_by_key(|action| action.name);

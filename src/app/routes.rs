@@ -4,6 +4,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
+use crate::modules::wallet;
 use crate::{apps, connections, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -11,11 +12,13 @@ pub fn routes(config: &mut ServiceConfig) {
     connections::routes(config);
     connections::waiting_routes(config);
     people::routes(config);
+    wallet::routes(config);
     // Admins.
     apps::routes(config);
     apps::operator_routes(config);
     connections::admin_routes(config);
     people::admin_routes(config);
+    wallet::admin_routes(config);
     // Auditors.
     trail::routes(config);
     // Nobody in particular.

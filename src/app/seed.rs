@@ -20,6 +20,7 @@ use crate::connections::{self, Outcome};
 use crate::http::json;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, UserId};
+use crate::modules::wallet;
 
 #[derive(Args)]
 pub struct Options {
@@ -41,6 +42,8 @@ pub struct Options {
 struct SeededPerson {
     /// The variables that hold this person's id and the first connection's key.
     variables: Option<[String; 2]>,
+    /// What the first of the apps credits.
+    credits: Option<i64>,
     registrations: Vec<SeededRegistration>,
 }
 
@@ -183,10 +186,13 @@ async fn seed_person(
     keys: &BTreeMap<String, String>,
     person: SeededPerson,
 ) -> Result<(), Fault> {
-    let mut names = person.variables;
+    let (mut names, mut credits) = (person.variables, person.credits);
     for SeededRegistration { app, body } in person.registrations {
         let key = keys.get(&app).map(String::as_str);
         let outcome = register(purser, key, body.clone()).await?;
+        if let (Some(amount), Some(user)) = (credits.take(), outcome.user()) {
+            starting_balance(purser, key, user, amount).await?;
+        }
         let Some([id_variable, key_variable]) = names.take() else { continue };
         let known = variables.get(&key_variable).cloned();
         let (user_id, key) = match outcome {
@@ -201,6 +207,25 @@ async fn seed_person(
         variables.insert(key_variable, key);
     }
     Ok(())
+}
+
+/// As an app would issue it: a credit with an entry. Its reference lets it happen once.
+async fn starting_balance(
+    purser: &Purser,
+    key: Option<&str>,
+    user: UserId,
+    amount: i64,
+) -> Result<(), Fault> {
+    let id = user.to_string();
+    let grant = admitted::<wallet::Credit>(purser, key, Some(&id)).await?;
+    let grant = grant.ok_or_else(|| Fault::internal("a seeded app issues no credits"))?;
+    let issue = wallet::Issue::of(amount).ok_or_else(|| Fault::internal("a seeded balance"))?;
+    let reference = Some(format!("starting-balance:{user}"));
+    let terms = wallet::Terms { reference, ..wallet::Terms::default() };
+    match wallet::credit(&grant, &purser.store, issue, terms).await {
+        Err(fault) if fault.code() == Code::DuplicateReference => Ok(()),
+        credited => credited.map(drop),
+    }
 }
 
 async fn still_working(

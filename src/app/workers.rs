@@ -1,13 +1,15 @@
-//! What runs beside the requests: the sign of life of this process, and the last uses of keys.
+//! What runs beside the requests: the sign of life of this process, the last uses of keys, credits
+//! whose time is over.
 
 use std::time::Duration;
 
 use bson::doc;
 
-use super::build::Purser;
+use super::build::{Purser, job};
 use crate::access::last_used::Used;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
+use crate::modules::wallet;
 use crate::store::{Key, Touch};
 use crate::users::Connection;
 
@@ -29,12 +31,13 @@ pub async fn run(purser: Purser) {
         beats = beats.wrapping_add(1);
         let beaten = purser.store.beat().await;
         keep_company(&purser).await;
+        let expired = expire_credits(&purser).await;
         let flushed = if beats.is_multiple_of(BEATS_PER_FLUSH) {
             flush_last_used(&purser).await
         } else {
             Ok(())
         };
-        if let Err(fault) = beaten.and(flushed) {
+        if let Err(fault) = beaten.and(flushed).and(expired) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a worker failed");
         }
     }
@@ -44,6 +47,20 @@ async fn keep_company(purser: &Purser) {
     if let Err(fault) = purser.gate.limiter().keep_company(purser.clock.now()).await {
         tracing::warn!(cause = fault.cause(), "whether this node is alone is not known");
     }
+}
+
+/// Rounds of one call: what is due beyond them waits for the next one.
+const ROUNDS_MAX: u32 = 50;
+
+/// Books holds and lots whose time is over, in wallets that nobody touches.
+pub async fn expire_credits(purser: &Purser) -> Result<(), Fault> {
+    for _ in 0..ROUNDS_MAX {
+        let grant = purser.gate.itself::<wallet::ExpireCredits>(job("expiry"), purser.context());
+        if !wallet::expire(&grant, &purser.store).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes when keys were last used and apps last read, since the last time.

@@ -44,6 +44,8 @@ pub type Rule = Arc<dyn Fn(Option<&Document>) -> Result<(), Fault> + Send + Sync
 /// The Idempotency-Key of a request, as the write path needs it.
 #[derive(Clone)]
 pub struct Idempotency {
+    /// As it was sent.
+    pub key: String,
     /// MAC of scope and key: the `_id` of the stored answer.
     pub id: String,
     /// MAC of method, route, path parameters and canonical body.
@@ -75,6 +77,13 @@ pub struct Terms {
 impl Warrant {
     pub(crate) fn issue(terms: Terms) -> Self {
         Self { terms }
+    }
+
+    /// The same without its Idempotency-Key: for what leaves nothing to be repeated.
+    #[must_use]
+    pub fn unrepeatable(mut self) -> Self {
+        self.terms.idempotency = None;
+        self
     }
 }
 

@@ -32,6 +32,16 @@ pub enum Outcome {
     Waiting { registration_id: RegistrationId, status: Status },
 }
 
+impl Outcome {
+    /// Who is connected; nobody, while it waits.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Connected { user_id, .. } | Self::Known { user_id, .. } => Some(*user_id),
+            Self::Waiting { .. } => None,
+        }
+    }
+}
+
 pub async fn register(
     grant: &Granted<RegisterUser>,
     desk: &Desk,

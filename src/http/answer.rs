@@ -11,6 +11,7 @@ use crate::kernel::fault::Fault;
 pub struct Answer {
     status: StatusCode,
     body: Option<Bytes>,
+    content_type: &'static str,
     etag: Option<String>,
     seen: Option<String>,
     replayed: Replay,
@@ -38,7 +39,14 @@ impl Answer {
 
     pub fn no_content() -> Self {
         let (body, etag, seen, replayed) = (None, None, None, Replay::First);
-        Self { status: StatusCode::NO_CONTENT, body, etag, seen, replayed }
+        let content_type = "application/json";
+        Self { status: StatusCode::NO_CONTENT, body, content_type, etag, seen, replayed }
+    }
+
+    /// A table, for spreadsheets.
+    pub fn csv(body: Vec<u8>) -> Self {
+        let content_type = "text/csv; charset=utf-8";
+        Self { content_type, ..Self::made(body.into()) }
     }
 
     pub fn not_modified(etag: String) -> Self {
@@ -88,7 +96,7 @@ impl Responder for Answer {
         }
         match self.body {
             Some(body) => {
-                response.insert_header((header::CONTENT_TYPE, "application/json"));
+                response.insert_header((header::CONTENT_TYPE, self.content_type));
                 response.body(body)
             }
             None => response.finish(),

@@ -1,8 +1,11 @@
 //! Collects what is wrong with a body, so that all of it is told at once.
 
+use serde_json::Value;
+
 use super::json::Patch;
 use crate::access::address::Network;
 use crate::access::limits::RATE_MAX;
+use crate::kernel::credits::{CREDITS_RULE, Credits};
 use crate::kernel::fault::{Fault, FieldError};
 use crate::kernel::time::{self, Timestamp};
 
@@ -87,6 +90,20 @@ impl Checks {
             self.add(pointer, "not_accepted", format!("0 to {OVERLAP_SECONDS_MAX} seconds"));
         }
         time::plus(now, seconds.saturating_mul(time::SECOND_MS))
+    }
+
+    /// Credits to be moved; the least amount stands in where they are none, and is never used.
+    pub fn credits(&mut self, pointer: &str, amount: &Value) -> Credits {
+        let (code, amount) = match amount.as_i64() {
+            Some(amount) => ("out_of_range", Credits::new(amount)),
+            None if amount.as_u64().is_some() => ("out_of_range", None),
+            None if amount.is_f64() => ("not_whole", None),
+            None => ("wrong_type", None),
+        };
+        amount.unwrap_or_else(|| {
+            self.add(pointer, code, CREDITS_RULE);
+            Credits::LEAST
+        })
     }
 
     /// Requests in a window.

@@ -77,6 +77,14 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<ProblemField<'a>>,
+    /// With `insufficient_credits`: how many are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    short_by: Option<i64>,
+    /// With `duplicate_reference`: the entry that has it, where it is this person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{24}$")]
+    entry_id: Option<&'a str>,
 }
 
 /// One field that is not acceptable.
@@ -104,6 +112,8 @@ pub fn response(fault: &Fault, request_id: &str) -> HttpResponse {
         code: code.name(),
         request_id,
         errors: errors.collect(),
+        short_by: fault.facts().short_by,
+        entry_id: fault.facts().entry_id.as_deref(),
     };
     let text = serde_json::to_string(&body).expect("a problem has only texts and numbers");
     let mut response = HttpResponse::build(status);

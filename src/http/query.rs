@@ -56,6 +56,12 @@ impl Parameters {
         self.text(name).map(|text| parse(text).ok_or_else(refuse)).transpose()
     }
 
+    /// `dry_run=true`: what would happen is asked, and nothing is to be done.
+    pub fn dry_run(&self) -> Result<bool, Fault> {
+        let parse = |text: &str| text.parse().ok();
+        Ok(self.parsed("dry_run", "`true` or `false`", parse)?.unwrap_or(false))
+    }
+
     pub fn limit(&self) -> Result<Limit, Fault> {
         let parse = |text: &str| text.parse().ok().and_then(Limit::new);
         let limit = self.parsed("limit", "an integer from 1 to 200", parse)?;

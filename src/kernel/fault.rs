@@ -65,8 +65,10 @@ codes! {
     KeyInQuery "key_in_query" Malformed "API key in the query string" "Send the key in `Authorization: Bearer` and replace this one: it may stand in a log already.";
     InvalidCursor "invalid_cursor" Malformed "The cursor does not fit this list" "Use `next_cursor` exactly as it was answered, with the same key and the same filters, or start again without a cursor.";
     InvalidIdempotencyKey "invalid_idempotency_key" Malformed "The Idempotency-Key is not usable" "Send 1 to 255 visible ASCII characters, a new value for every new operation.";
+    IdempotencyKeyRequired "idempotency_key_required" Malformed "This needs an Idempotency-Key" "Send `Idempotency-Key`: 1 to 255 visible ASCII characters, a new value for every new operation and the same one when you repeat it, so that credits move once.";
     Unauthenticated "unauthenticated" Unauthenticated "No valid API key" "Send a key that is in use as `Authorization: Bearer prs_…`. Unknown, malformed, expired and revoked keys are not told apart.";
     SignInFailed "sign_in_failed" Unauthenticated "Not signed in" "Check identifier and password, or wait: unknown people, wrong passwords and too many attempts are not told apart.";
+    InsufficientCredits "insufficient_credits" InsufficientFunds "Not enough credits" "`short_by` says how many are missing. Credit the wallet, then send a new operation under a new Idempotency-Key.";
     PermissionDenied "permission_denied" Forbidden "The connection lacks a permission" "`detail` names the permission; an admin can grant it within the app's ceiling.";
     WrongCredential "wrong_credential" Forbidden "This kind of key cannot do this" "Use the kind of key that `detail` names.";
     AddressNotAllowed "address_not_allowed" Forbidden "The key may not be used from this address" "Send the request from an address that `allowed_ips` names, or have an admin change that list; `detail` says which address it came from.";
@@ -79,19 +81,28 @@ codes! {
     ConnectionInactive "connection_inactive" Forbidden "The app has let this connection go" "Register the person again with `POST /v1/users`: the data is kept for 30 days.";
     ConnectionRevoked "connection_revoked" Forbidden "This connection was cut" "It is not taken up again: only the person could, and people have no way to do so yet.";
     ContextMismatch "context_mismatch" Forbidden "The body names another user or app" "Leave `user_id` and `app_id` out of the body, or send those of the path and the key.";
-    NotFirstParty "not_first_party" Forbidden "This needs a first-party app" "Only a first-party app signs people in; an admin can change the app's `trust`.";
+    NotFirstParty "not_first_party" Forbidden "This needs a first-party app" "Only a first-party app signs people in and moves credits between them; an admin can change the app's `trust`.";
+    IssuanceNotAllowed "issuance_not_allowed" Forbidden "This app may not issue these credits" "An admin can change the app's `may_issue`: its categories and its whole credits a day (UTC). `detail` says which of them stands in the way.";
+    ModuleDisabled "module_disabled" Forbidden "The module is disabled for this person" "An admin of Purser can enable it.";
+    WalletFrozen "wallet_frozen" Forbidden "The wallet is frozen" "It takes credits, and gives none until an admin of Purser unfreezes it. The same Idempotency-Key can be sent again then.";
     NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";
     MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
     RequestTimeout "request_timeout" TooSlow "The body did not arrive in time" "Send the whole body at once, on a new connection: this one is closed. Nothing was changed.";
     AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
     IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
     AlreadyResolved "already_resolved" Conflict "It was decided already" "Read it: `status` says how it was decided.";
+    DuplicateReference "duplicate_reference" Conflict "The reference was used before" "It happened already: read the entry that `entry_id` names (absent where it is another person's). A new operation needs a reference of its own; unless one is sent, it is the Idempotency-Key.";
+    HoldExpired "hold_expired" Conflict "The hold has run out" "Its credits are free again: place a new hold, or debit.";
+    WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds first.";
     LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
     UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";
     Invalid "invalid" Invalid "The request is not acceptable" "`errors` names what is wrong and what is accepted: the first place that has not the right shape, or all values that are not acceptable.";
     IdempotencyKeyReused "idempotency_key_reused" Invalid "This Idempotency-Key was used for something else" "Use a new key for a new operation; repeat the old one only with the same body.";
+    ExceedsHold "exceeds_hold" Invalid "More than is held" "Capture at most the hold's amount, and debit the rest.";
+    ExceedsRefundable "exceeds_refundable" Invalid "More than is left to refund" "All refunds of an entry together return at most its amount; `detail` says what is left.";
+    NotRefundable "not_refundable" Invalid "This entry is not refunded" "Debits and captures are; for others there is an opposite operation.";
     PreconditionRequired "precondition_required" MissingPrecondition "If-Match is required" "Send the `ETag` of the last answer in `If-Match`, so that nobody's change is overwritten.";
     RateLimited "rate_limited" TooMany "Too many requests" "Repeat after `Retry-After`. `RateLimit-Policy` names the limits, `RateLimit` what is left of them.";
     Internal "internal" Broken "Something is broken on our side" "Nothing was changed. Repeat; if it stays, report the `request_id`.";
@@ -139,11 +150,24 @@ impl FieldError {
     }
 }
 
+/// What a problem tells besides, for programs (RFC 9457 calls them extension members).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// How many credits are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_by: Option<i64>,
+    /// The entry that stands there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_id: Option<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Fault {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    #[serde(default)]
+    facts: Facts,
     retry_after_seconds: Option<u32>,
     #[serde(skip)]
     quota: Option<Box<Quota>>,
@@ -164,6 +188,7 @@ impl Fault {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            facts: Facts::default(),
             retry_after_seconds: None,
             quota: None,
             replayed: false,
@@ -224,6 +249,16 @@ impl Fault {
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
+    }
+
+    #[must_use]
+    pub fn with_facts(mut self, facts: Facts) -> Self {
+        self.facts = facts;
+        self
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     pub fn code(&self) -> Code {

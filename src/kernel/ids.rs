@@ -54,6 +54,10 @@ object_ids! {
     RegistrationId,
     /// An entry of the module registry.
     ModuleId,
+    /// One line of the wallet ledger. A hold carries the id of its entry.
+    LedgerId,
+    /// Credits that arrived together.
+    LotId,
 }
 
 /// The text is not 24 hexadecimal digits.

@@ -8,6 +8,7 @@
 //! To add a word: one small file with a type that can only be made valid, and its tests.
 
 pub mod chance;
+pub mod credits;
 pub mod email;
 pub mod fault;
 pub mod free;

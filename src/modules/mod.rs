@@ -7,6 +7,7 @@
 //! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
 //! these of each other), and its sentences in `tests/it/<name>.rs`.
 
+pub mod contract;
 pub mod referrals;
 mod registry;
 pub mod subscription;

@@ -1,6 +1,6 @@
 //! `user_modules`: which modules there are, and their schemas.
 
-use bson::Document;
+use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,7 +69,8 @@ struct Described {
     defaults: Value,
 }
 
-/// Puts a built-in module into the registry, unless it is there; whether it was put there now.
+/// Puts a built-in module into the registry, unless this version is there; whether it was put there
+/// now.
 pub async fn register(
     grant: &Granted<RegisterModule>,
     store: &Store,
@@ -78,19 +79,24 @@ pub async fn register(
     let registered = read(module, ModuleId::new(store.chance(), grant.now()), grant.now())?;
     let key = Key::<Registered>::fields(BY_NAME, vec![module.name().into()]);
     let done = store.unit(grant.warrant(), Hints::none().and(&key), move |work| {
-        if work
-            .find(&Key::<Registered>::fields(
-                BY_NAME,
-                vec![registered.module_name.as_str().into()],
-            ))?
-            .is_some()
-        {
-            return Ok(false);
+        let key = Key::fields(BY_NAME, vec![registered.module_name.as_str().into()]);
+        match work.find::<Registered>(&key)? {
+            None => work.create(&registered)?,
+            Some(before) if before.version == registered.version => return Ok(false),
+            Some(before) => work.revise(&before, &before.succeeded_by(&registered))?,
         }
-        work.create(&registered)?;
         Ok(true)
     });
     Ok(done.await?.answer)
+}
+
+impl Registered {
+    /// A newer version in its place; the one before is kept.
+    fn succeeded_by(&self, newer: &Self) -> Self {
+        let mut versions = self.versions.clone();
+        versions.push(doc! { "version": &self.version, "schema": self.schema.clone() });
+        Self { id: self.id, created_at: self.created_at, versions, ..newer.clone() }
+    }
 }
 
 fn read(module: &dyn Module, id: ModuleId, now: Timestamp) -> Result<Registered, Fault> {

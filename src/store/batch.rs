@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::record::{Kind, Locator, REVISED_AT, REVISION, Root};
@@ -10,6 +11,7 @@ use super::work::{Closed, Overlaid};
 use crate::audit::actor::Subject;
 use crate::audit::change::{self, Change};
 use crate::audit::seal::{self, Classified};
+use crate::kernel::ids::UserId;
 use crate::kernel::time::Timestamp;
 
 #[derive(Default)]
@@ -20,6 +22,17 @@ pub(super) struct Batch {
     /// Ways to what this pass has created.
     made: HashMap<String, String>,
     entries: Vec<Posted>,
+    notes: Vec<Note>,
+}
+
+/// A field of a record that is sealed under its user's data key when the record is written.
+pub(super) struct Note {
+    /// The record's slot.
+    pub name: String,
+    pub user: UserId,
+    pub id: ObjectId,
+    pub field: &'static str,
+    pub plain: Document,
 }
 
 pub(super) struct Slot {
@@ -57,6 +70,8 @@ pub(super) struct Posted {
     pub draft: Draft,
     pub seq: i64,
     pub timestamp: Timestamp,
+    /// What the caller calls the operation.
+    pub reference: Option<String>,
 }
 
 impl Batch {
@@ -80,15 +95,18 @@ impl Batch {
             let name = self.resolve(locator);
             self.slots.entry(name).or_insert_with(|| Slot::empty(locator.collection, true));
         }
-        for (name, (collection, stored)) in by_name {
-            let slot = self.slots.entry(name).or_insert_with(|| Slot::empty(collection, true));
-            slot.initial = Some(stored);
+        // What nobody has asked for was found beside the rest.
+        for (name, (_, stored)) in by_name {
+            if let Some(slot) = self.slots.get_mut(&name) {
+                slot.initial = Some(stored);
+            }
         }
     }
 
     /// Back to what was loaded: units are applied from the start in every pass.
     pub fn rewind(&mut self) {
         self.entries.clear();
+        self.notes.clear();
         self.made.clear();
         self.slots.retain(|_, slot| slot.loaded);
         for slot in self.slots.values_mut() {
@@ -163,8 +181,10 @@ impl Batch {
         }
         for draft in closed.drafts {
             let (seq, timestamp) = self.advance(&draft.root, now);
-            self.entries.push(Posted { unit, draft, seq, timestamp });
+            let reference = closed.reference.clone();
+            self.entries.push(Posted { unit, draft, seq, timestamp, reference });
         }
+        self.notes.extend(closed.notes);
     }
 
     /// The subject's next number, and the later of the request's time and the subject's last one,
@@ -183,6 +203,15 @@ impl Batch {
 
     pub fn entries(&self) -> &[Posted] {
         &self.entries
+    }
+
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// What was created since it was loaded, by its slot.
+    pub fn created_mut(&mut self, name: &str) -> Option<&mut Document> {
+        self.slots.get_mut(name).filter(|slot| slot.initial.is_none())?.current_mut()
     }
 
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -274,6 +303,7 @@ fn root_of(kind: &Kind, before: Option<&Document>, after: Option<&Document>) -> 
     let (collection, field) = match kind.root {
         Root::Own => (kind.collection, "_id"),
         Root::Of { collection, field } => (collection, field),
+        Root::None => return None,
     };
     let id: Bson = document.get(field)?.clone();
     Some(Locator::id(collection, id))

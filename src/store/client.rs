@@ -19,7 +19,7 @@ use super::lane::{Lane, Queued, SESSIONS};
 use super::node::Node;
 use super::record::{Key, Locator, Record};
 use super::trouble;
-use super::unit::{InProgress, Unit};
+use super::unit::{InProgress, Mode, Unit};
 use super::watch::watch;
 use super::work::{Done, Stop, Work};
 use crate::audit::warrant::Warrant;
@@ -135,6 +135,34 @@ impl Store {
         A: Serialize + DeserializeOwned + Send + Sync + 'static,
         F: FnMut(&mut Work) -> Result<A, Stop> + Send + Sync + 'static,
     {
+        self.send(Mode::ForGood, warrant, hints, body).await
+    }
+
+    /// What `unit` would answer now. Nothing is kept: no change, no entry, no Idempotency-Key.
+    pub async fn rehearse<A, F>(
+        &self,
+        warrant: Warrant,
+        hints: Hints,
+        body: F,
+    ) -> Result<Done<A>, Fault>
+    where
+        A: Serialize + DeserializeOwned + Send + Sync + 'static,
+        F: FnMut(&mut Work) -> Result<A, Stop> + Send + Sync + 'static,
+    {
+        self.send(Mode::Rehearsal, warrant.unrepeatable(), hints, body).await
+    }
+
+    async fn send<A, F>(
+        &self,
+        mode: Mode,
+        warrant: Warrant,
+        hints: Hints,
+        body: F,
+    ) -> Result<Done<A>, Fault>
+    where
+        A: Serialize + DeserializeOwned + Send + Sync + 'static,
+        F: FnMut(&mut Work) -> Result<A, Stop> + Send + Sync + 'static,
+    {
         let running = match &warrant.idempotency {
             None => None,
             Some(key) => Some(
@@ -147,7 +175,7 @@ impl Store {
         };
         let deadline = warrant.deadline + GRACE;
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Unit::new(warrant, hints.0, body, reply, running)))?;
+        self.enqueue(Box::new(Unit::new(mode, warrant, hints.0, body, reply, running)))?;
         match self.until(deadline, answer).await? {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(Fault::internal("the lane dropped a unit")),
@@ -262,6 +290,12 @@ impl Hints {
     #[must_use]
     pub fn and<R: Record>(mut self, key: &Key<R>) -> Self {
         self.0.push(key.locator.clone());
+        self
+    }
+
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
         self
     }
 }

@@ -99,8 +99,10 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("status"),
             one("created_at"),
             one("updated_at"),
-            // An admin's look-up.
+            // An admin's look-up, and a payer's.
             one("account_number"),
+            // What the expiry worker looks for.
+            one("modules.wallet.due_at").where_exists("modules.wallet.due_at"),
         ],
         "user_apps" => vec![
             one("user_id"),
@@ -137,7 +139,15 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             Index::on(doc! { "status": 1, "_id": 1 }),
             Index::on(doc! { "app_id": 1, "_id": 1 }),
         ],
-        "rate_leases" | "idempotency" => vec![Index::expiring("expires_at")],
+        "wallet_entries" => vec![
+            // What an operation is called, once for ever.
+            Index::on(doc! { "reference": 1, "scope": 1, "kind": 1 }).unique(),
+            // A wallet's entries, page by page; time and number run alike.
+            Index::on(doc! { "user_id": 1, "created_at": -1, "seq": -1 }),
+            // Those of one app.
+            Index::on(doc! { "user_id": 1, "app_id": 1, "created_at": -1, "seq": -1 }),
+        ],
+        "rate_leases" | "idempotency" | "wallet_tallies" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),
     }
 }

@@ -1,8 +1,8 @@
 //! Reading inside a transaction: the records that its units ask for, one query for each collection.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 use serde::de::DeserializeOwned;
 
@@ -50,24 +50,34 @@ pub(super) async fn load(
     Ok(())
 }
 
+/// One branch for all look-ups by the same fields, whose values are asked for each by itself: every
+/// branch of an `$or` is planned on its own. What it finds besides is left out by `Batch::admit`.
 fn filter(locators: &[&Locator]) -> Document {
-    let mut ids = Vec::new();
-    let mut others = Vec::new();
+    let mut asked: BTreeMap<&[&str], Vec<Vec<Bson>>> = BTreeMap::new();
     for locator in locators {
-        match &locator.by {
-            By::Id(id) => ids.push(id.clone()),
-            By::Fields(..) => others.push(locator.filter()),
+        let (fields, values) = match &locator.by {
+            By::Id(id) => (ID, std::slice::from_ref(id)),
+            By::Fields(fields, values) => (*fields, values.as_slice()),
+        };
+        let columns = asked.entry(fields).or_insert_with(|| vec![Vec::new(); fields.len()]);
+        for (column, value) in columns.iter_mut().zip(values) {
+            if !column.contains(value) {
+                column.push(value.clone());
+            }
         }
     }
-    let by_id = doc! { "_id": { "$in": ids.clone() } };
-    if others.is_empty() {
-        return by_id;
+    let branch = |(fields, columns): (&[&str], Vec<Vec<Bson>>)| -> Document {
+        let each = fields.iter().zip(columns);
+        each.map(|(field, values)| ((*field).to_owned(), doc! { "$in": values }.into())).collect()
+    };
+    let mut branches: Vec<Document> = asked.into_iter().map(branch).collect();
+    match branches.len() {
+        1 => branches.remove(0),
+        _ => doc! { "$or": branches },
     }
-    if !ids.is_empty() {
-        others.push(by_id);
-    }
-    doc! { "$or": others }
 }
+
+const ID: &[&str] = &["_id"];
 
 async fn find<T: DeserializeOwned + Send + Sync>(
     store: &Inner,

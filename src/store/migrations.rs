@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -32,6 +32,8 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("customers", include_str!("../../schemas/customers.json")),
     ("accounts", include_str!("../../schemas/accounts.json")),
     ("user_keys", include_str!("../../schemas/user_keys.json")),
+    ("wallet_entries", include_str!("../../schemas/wallet_entries.json")),
+    ("wallet_tallies", include_str!("../../schemas/wallet_tallies.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];

@@ -53,4 +53,4 @@ pub use read::Query;
 pub use record::{Key, Kind, NO_VOLATILE, Record, Root};
 pub use rewrap::{Tally, Unopened};
 pub use touch::Touch;
-pub use work::{Done, Stop, Work, Written};
+pub use work::{Done, Sealed, Stop, Work, Written};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bson::{Bson, Document, doc};
 
-use super::batch::{Batch, Posted};
+use super::batch::{Batch, Note, Posted};
 use super::record::{Locator, REVISION};
 use crate::audit::actor::Subject;
 use crate::audit::change;
@@ -111,6 +111,12 @@ pub(super) fn needs_key(posted: &Posted) -> Option<UserId> {
     }
 }
 
+/// A note as its record keeps it.
+pub(super) fn sealed(note: &Note, key: &DataKey, chance: &Chance) -> Result<Bson, String> {
+    let plain = note.plain.to_vec().map_err(|_| "a note that is no BSON")?;
+    Ok(Bson::String(key.seal_value(chance, &note.id, note.field, &plain)))
+}
+
 pub(super) fn entry(
     posted: &Posted,
     id: EntryId,
@@ -137,7 +143,7 @@ pub(super) fn entry(
         request_id: warrant.request_id.clone(),
         asserted_by: warrant.asserted_by.clone(),
         paths: posted.draft.changes.iter().map(|change| change.change.path.clone()).collect(),
-        reference: None,
+        reference: posted.reference.clone(),
         outcome: Outcome::Done,
     };
     bson::serialize_to_document(&entry).map_err(|_| "an entry cannot be encoded".to_owned())

@@ -39,6 +39,9 @@ pub enum Root {
         collection: &'static str,
         field: &'static str,
     },
+    /// Nowhere: lines of a ledger and their sums. They are no aggregate and have no entry of their
+    /// own, and are written only beside a change that has one.
+    None,
 }
 
 pub const NO_VOLATILE: fn(&str) -> bool = |_| false;

@@ -42,6 +42,8 @@ pub(super) trait Operation: Send + Sync {
     fn finish(self: Box<Self>);
     /// Roughly how much it adds to a transaction, in bytes.
     fn weight(&self) -> usize;
+    /// Whether what it does is only looked at, and never kept.
+    fn is_rehearsal(&self) -> bool;
     /// Whether nobody waits for the answer any more.
     fn abandoned(&self) -> bool;
 }
@@ -68,6 +70,7 @@ pub(super) struct Unit<A, F> {
     names: Vec<String>,
     pub body: F,
     pub reply: oneshot::Sender<Result<Done<A>, Fault>>,
+    mode: Mode,
     /// Held while the unit lives: an equal Idempotency-Key is answered 409 meanwhile.
     pub running: Option<Running>,
     state: State<A>,
@@ -84,8 +87,16 @@ enum State<A> {
     Replayed(Result<A, Fault>),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    ForGood,
+    /// Its answer is that of the records as they are; nothing is written.
+    Rehearsal,
+}
+
 impl<A, F> Unit<A, F> {
     pub fn new(
+        mode: Mode,
         warrant: Warrant,
         hints: Vec<Locator>,
         body: F,
@@ -99,6 +110,7 @@ impl<A, F> Unit<A, F> {
             names,
             body,
             reply,
+            mode,
             running,
             state: State::Open,
             entry_ids: Vec::new(),
@@ -199,6 +211,10 @@ where
         WEIGHT_BYTES * (1 + self.hints.len())
     }
 
+    fn is_rehearsal(&self) -> bool {
+        self.mode == Mode::Rehearsal
+    }
+
     fn abandoned(&self) -> bool {
         self.reply.is_closed()
     }
@@ -222,7 +238,9 @@ fn is_final(fault: &Fault) -> bool {
 }
 
 fn copy(fault: &Fault) -> Fault {
-    Fault::new(fault.code(), fault.detail().to_owned()).with_errors(fault.errors().to_vec())
+    Fault::new(fault.code(), fault.detail().to_owned())
+        .with_errors(fault.errors().to_vec())
+        .with_facts(fault.facts().clone())
 }
 
 /// The idempotency keys that are being worked on in this process.

@@ -4,14 +4,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bson::Document;
+use bson::oid::ObjectId;
 
-use super::batch::{Batch, Draft};
-use super::record::{Key, Kind, Locator, Record};
+use super::batch::{Batch, Draft, Note};
+use super::record::{Key, Kind, Locator, Record, Root};
 use crate::audit::actor::Subject;
 use crate::audit::change;
 use crate::audit::warrant::Warrant;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::ids::EntryId;
+use crate::kernel::ids::{EntryId, UserId};
 use crate::kernel::time::Timestamp;
 
 /// Why a pure function ends without an answer.
@@ -61,6 +62,17 @@ pub struct Work<'a> {
     now: Timestamp,
     overlay: Vec<Overlaid>,
     missing: Vec<Locator>,
+    notes: Vec<Note>,
+    reference: Option<String>,
+}
+
+/// What of a new record is kept sealed under the data key of `user`: destroying that key erases it.
+pub struct Sealed {
+    pub user: UserId,
+    /// The record's own id: the seal is bound to it.
+    pub id: ObjectId,
+    pub field: &'static str,
+    pub plain: Document,
 }
 
 pub(super) struct Overlaid {
@@ -71,7 +83,8 @@ pub(super) struct Overlaid {
 
 impl<'a> Work<'a> {
     pub(super) fn new(batch: &'a Batch, now: Timestamp) -> Self {
-        Self { batch, now, overlay: Vec::new(), missing: Vec::new() }
+        let (overlay, missing, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { batch, now, overlay, missing, notes, reference: None }
     }
 
     /// The request's time: the same in every attempt.
@@ -103,6 +116,20 @@ impl<'a> Work<'a> {
         }
         self.put(record.key().locator.name(), R::KIND, Some(document));
         Ok(())
+    }
+
+    /// As `create`; `sealed` is added to the record when it is written.
+    pub fn create_with<R: Record>(&mut self, record: &R, sealed: Sealed) -> Result<(), Stop> {
+        self.create(record)?;
+        let Sealed { user, id, field, plain } = sealed;
+        let name = record.key().locator.name();
+        self.notes.push(Note { name, user, id, field, plain });
+        Ok(())
+    }
+
+    /// What the caller calls this operation: its entries say so.
+    pub fn refer_to(&mut self, reference: &str) {
+        self.reference = Some(reference.to_owned());
     }
 
     /// Writes what differs between the two; what this type does not know of the stored document
@@ -161,7 +188,10 @@ impl<'a> Work<'a> {
     /// What this call changed, by subject; `Missing` where a subject's root is not loaded.
     pub(super) fn close(mut self) -> Result<Closed, Vec<Locator>> {
         match self.batch.drafts(&self.overlay) {
-            Ok(drafts) => Ok(Closed { overlay: self.overlay, drafts }),
+            Ok(drafts) => {
+                let Self { overlay, notes, reference, .. } = self;
+                Ok(Closed { overlay, drafts, notes, reference })
+            }
             Err(missing) => {
                 self.missing.extend(missing);
                 Err(self.missing)
@@ -170,9 +200,19 @@ impl<'a> Work<'a> {
     }
 }
 
+impl Closed {
+    /// Lines of a ledger without the change that they are about would leave no entry.
+    pub fn is_unaccounted(&self) -> bool {
+        let beside = |overlaid: &Overlaid| matches!(overlaid.kind.root, Root::None);
+        self.drafts.is_empty() && self.overlay.iter().any(beside)
+    }
+}
+
 pub(super) struct Closed {
     pub overlay: Vec<Overlaid>,
     pub drafts: Vec<Draft>,
+    pub notes: Vec<Note>,
+    pub reference: Option<String>,
 }
 
 /// Calls `body`; a panic in it is this unit's failure alone, never the lane's.

@@ -136,6 +136,7 @@ async fn prepare(
         load(store, session, &mut batch, missing).await?;
     }
     let keys = data_keys(store, session, &mut batch).await?;
+    seal_notes(store, &mut batch, &keys)?;
     let entries = entries(store, &batch, units, &keys)?;
     post(store, session, &batch, entries, units, updates).await
 }
@@ -167,8 +168,11 @@ fn apply_all(
         let asked_for = work.take_missing();
         if !asked_for.is_empty() {
             missing.extend(asked_for);
-        } else if answered {
+        } else if answered && !unit.is_rehearsal() {
             match work.close() {
+                Ok(closed) if closed.is_unaccounted() => {
+                    unit.deny(Fault::internal("a line of a ledger without a change"));
+                }
                 Ok(closed) => batch.merge(index, closed, now),
                 Err(roots) => {
                     unit.reset();
@@ -194,7 +198,9 @@ async fn data_keys(
     session: &mut ClientSession,
     batch: &mut Batch,
 ) -> Result<HashMap<UserId, DataKey>, Trouble> {
-    let users: Vec<UserId> = batch.entries().iter().filter_map(posting::needs_key).collect();
+    let noted = batch.notes().iter().map(|note| note.user);
+    let users: Vec<UserId> =
+        batch.entries().iter().filter_map(posting::needs_key).chain(noted).collect();
     let mut keys = HashMap::new();
     let mut unread = Vec::new();
     for user in users {
@@ -217,6 +223,26 @@ async fn data_keys(
         keys.insert(user, key);
     }
     Ok(keys)
+}
+
+/// A person whose data key is gone keeps no notes.
+fn seal_notes(
+    store: &Inner,
+    batch: &mut Batch,
+    keys: &HashMap<UserId, DataKey>,
+) -> Result<(), Trouble> {
+    let mut sealed = Vec::new();
+    for note in batch.notes() {
+        let Some(key) = keys.get(&note.user) else { continue };
+        let value = posting::sealed(note, key, &store.chance).map_err(Trouble::Rejected)?;
+        sealed.push((note.name.clone(), note.field, value));
+    }
+    for (name, field, value) in sealed {
+        if let Some(record) = batch.created_mut(&name) {
+            record.insert(field, value);
+        }
+    }
+    Ok(())
 }
 
 fn entries(

@@ -116,6 +116,8 @@ impl Record for User {
             "password" => Sensitivity::Secret,
             "email" | "username" | "status_reason" => Sensitivity::Personal,
             _ if path == "profile" || path.starts_with("profile.") => Sensitivity::Personal,
+            // What admins write about people.
+            _ if path.starts_with("modules.") && path.ends_with("_reason") => Sensitivity::Personal,
             _ => Sensitivity::Plain,
         },
         volatile: NO_VOLATILE,

@@ -21,7 +21,11 @@ const ROOMS: &[(&str, &[&str])] = &[
         "connections",
         &["kernel", "config", "crypto", "audit", "store", "access", "http", "apps", "users"],
     ),
-    ("modules", &["kernel", "config", "crypto", "audit", "store", "access", "http", "users"]),
+    // The wallet asks what an app may issue, and whether it is trusted.
+    (
+        "modules",
+        &["kernel", "config", "crypto", "audit", "store", "access", "http", "apps", "users"],
+    ),
     (
         "people",
         &[

@@ -30,4 +30,5 @@ mod sign_in;
 mod trail;
 mod view;
 mod waiting;
+mod wallet;
 mod write_path;
