@@ -9,6 +9,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
 use super::docs::Docs;
 use super::routes::routes;
@@ -210,7 +211,10 @@ pub fn serve(
     let metrics = aside.as_ref().and_then(|listener| listener.local_addr().ok());
     purser.runtime.block_on(purser.store.take_over()).map_err(|fault| fault.to_string())?;
     purser.runtime.block_on(purser.store.join()).map_err(|fault| fault.to_string())?;
-    let worker = purser.runtime.spawn(workers::run(purser.clone()));
+    let workers = [
+        purser.runtime.spawn(workers::run(purser.clone())),
+        purser.runtime.spawn(workers::run_expiry(purser.clone())),
+    ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
         let mut beside = None;
@@ -226,7 +230,7 @@ pub fn serve(
         }
         served
     });
-    worker.abort();
+    workers.iter().for_each(JoinHandle::abort);
     purser.runtime.block_on(async {
         if let Err(fault) = purser.flush_last_used().await {
             tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");

@@ -31,14 +31,32 @@ pub async fn run(purser: Purser) {
         beats = beats.wrapping_add(1);
         let beaten = purser.store.beat().await;
         keep_company(&purser).await;
-        let expired = expire_credits(&purser).await;
         let flushed = if beats.is_multiple_of(BEATS_PER_FLUSH) {
             flush_last_used(&purser).await
         } else {
             Ok(())
         };
-        if let Err(fault) = beaten.and(flushed).and(expired) {
+        if let Err(fault) = beaten.and(flushed) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a worker failed");
+        }
+    }
+}
+
+/// Books what has ended by time, again and again, unless another node does.
+pub async fn run_expiry(purser: Purser) {
+    let seconds = purser.config.wallet.expiry_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = expire_credits(&purser).await {
+            tracing::warn!(
+                code = fault.code().name(),
+                cause = fault.cause(),
+                "credits that ended were not booked"
+            );
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod sign_in;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod wallet;
 
 use std::path::Path;
 
@@ -41,6 +42,7 @@ pub use problem::ConfigError;
 pub use server::Server;
 pub use sign_in::SignIn;
 pub use store::Store;
+pub use wallet::Wallet;
 
 use loader::Loader;
 
@@ -52,6 +54,7 @@ pub struct Config {
     pub sign_in: SignIn,
     pub audit: Audit,
     pub limits: Limits,
+    pub wallet: Wallet,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -83,6 +86,7 @@ impl Config {
             sign_in: SignIn::read(&mut loader.section("sign_in")),
             audit: Audit::read(&mut loader.section("audit")),
             limits: Limits::read(&mut loader.section("limits")),
+            wallet: Wallet::read(&mut loader.section("wallet")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),
         }

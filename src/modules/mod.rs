@@ -7,7 +7,7 @@
 //! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
 //! these of each other), and its sentences in `tests/it/<name>.rs`.
 
-pub mod contract;
+mod contract;
 pub mod referrals;
 mod registry;
 pub mod subscription;
@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::kernel::free;
 use crate::users::Modules;
 
+pub use contract::{Bill, Gift, GiftCategory, Purse, Receipt, SHORT};
 pub use registry::{RegisterModule, Registered, WRITING, register};
 
 pub const ALL: Modules = &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];

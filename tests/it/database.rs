@@ -107,7 +107,7 @@ fn a_stored_person_is_the_document_that_the_model_describes() {
     let module = |name: &str| modules.get_document(name).expect(name).clone();
     let wallet =
         [("enabled", Boolean), ("balance", Int64), ("currency", Text), ("last_updated", DateTime)];
-    has(&module("wallet"), &wallet, &[]);
+    has(&module("wallet"), &wallet, &["held", "seq", "lots", "holds", "frozen"]);
     let subscription = [("enabled", Boolean), ("plan", Null), ("expires_at", Null)];
     has(&module("subscription"), &subscription, &[]);
     let referrals = [("enabled", Boolean), ("referral_code", Null), ("referrals_count", Int64)];
@@ -219,14 +219,16 @@ fn the_registry_holds_the_three_modules_with_the_schemas_of_the_model() {
         let module = modules.iter().find(|module| module.get_str("module_name").ok() == Some(name));
         let module = module.unwrap_or_else(|| panic!("there is no {name}"));
         assert_eq!(module.get_str("status").ok(), Some("active"));
-        assert_eq!(module.get_str("version").ok(), Some("1.0.0"));
+        let version = if name == "wallet" { "1.1.0" } else { "1.0.0" };
+        assert_eq!(module.get_str("version").ok(), Some(version));
         module.get_document("schema").expect("a schema").clone()
     };
     assert_eq!(modules.len(), 3);
     assert_eq!(
         schema("wallet"),
         doc! { "enabled": "boolean", "balance": "number", "currency": "string",
-        "last_updated": "date" }
+        "last_updated": "date", "held": "number", "seq": "number", "lots": "array", "holds": "array",
+        "frozen": "boolean" }
     );
     assert_eq!(
         schema("subscription"),

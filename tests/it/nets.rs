@@ -60,12 +60,17 @@ struct Stage<'a> {
     admin: Principal,
     auditor: Principal,
     made: std::cell::Cell<u32>,
+    /// Somebody to pay, and the account.
+    payee: (String, String),
 }
 
 const PASSWORD: &str = "correct horse battery";
 
 fn settings() -> Value {
-    json!({ "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }] })
+    json!({
+        "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }],
+        "may_issue": { "categories": ["promo"], "per_day": 1_000_000_000 },
+    })
 }
 
 /// One person and one app, made anew for each try, because some operations end what they are
@@ -81,13 +86,21 @@ struct Props {
     operator: String,
     /// One that waits.
     registration: String,
+    /// What is in the wallet, where the permissions let the app put something there.
+    hold: String,
+    debit: String,
+    payee: String,
+    account: String,
 }
 
 impl<'a> Stage<'a> {
     fn new(purser: &'a Purser) -> Self {
         let shop = purser.app_with("shop", settings());
         let (admin, auditor) = (purser.admin(), purser.auditor());
-        Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0) }
+        let (payee, me) = shop.register("payee@example.com");
+        let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
+        let payee = (payee, account.as_str().expect("a number").to_owned());
+        Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0), payee }
     }
 
     fn props(&self, permissions: &[&str]) -> Props {
@@ -113,7 +126,38 @@ impl<'a> Stage<'a> {
         let body = json!({ "name": "A target", "role": "auditor", "days": 1 });
         let added = self.admin.post("/v1/admin/operators", body).expect(201);
         let operator = added["operator"]["id"].as_str().expect("an id").to_owned();
-        Props { number, user, connection, app, key, entry, tie, operator, registration }
+        let (hold, debit) = self.spent(&user, number, permissions);
+        let (payee, account) = self.payee.clone();
+        Props {
+            number,
+            user,
+            connection,
+            app,
+            key,
+            entry,
+            tie,
+            operator,
+            registration,
+            hold,
+            debit,
+            payee,
+            account,
+        }
+    }
+
+    /// A hold and a debit, where the app may; else the ids of none.
+    fn spent(&self, user: &str, number: u32, permissions: &[&str]) -> (String, String) {
+        if !permissions.contains(&"wallet_access") {
+            return (user.to_owned(), user.to_owned());
+        }
+        let post = |what: &str, amount: i64| {
+            let who = self.shop.with("Idempotency-Key", &format!("props-{number}-{what}"));
+            let path = format!("/v1/users/{user}/wallet/{what}");
+            let entry = &who.post(&path, json!({ "amount": amount })).expect(201)["entry"];
+            entry["id"].as_str().expect("an id").to_owned()
+        };
+        post("credits", 100);
+        (post("holds", 10), post("debits", 10))
     }
 
     /// Connects the person to a first-party app, which is third-party from then on.
@@ -146,17 +190,31 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{user}", &props.user)
         .replace("{app}", &props.app)
         .replace("{key}", &props.key)
-        .replace("{entry}", &props.entry)
+        .replace(
+            "{entry}",
+            if operation.id == "refund_entry" { &props.debit } else { &props.entry },
+        )
+        .replace("{hold}", &props.hold)
+        .replace("{account_number}", &props.account)
         .replace("{connection}", &props.tie)
         .replace("{operator}", &props.operator)
         .replace("{registration}", &props.registration)
-        + if operation.id == "check_access" { "?permission=help" } else { "" };
-    let body = body(&operation.id, props.number);
-    let who = who.with("If-Match", "*");
+        + match operation.id.as_str() {
+            "check_access" => "?permission=help",
+            "read_balance" => "?at=2026-01-01T00:00:00Z",
+            "read_statement" => "?from=2026-01-01T00:00:00Z",
+            _ => "",
+        };
+    let body = body(&operation.id, props);
+    let mut who = who.with("If-Match", "*");
+    if operation.path.contains("/wallet") {
+        who = who.with("Idempotency-Key", &format!("{}-{}", operation.id, props.number));
+    }
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
 }
 
-fn body(operation: &str, number: u32) -> Option<Value> {
+fn body(operation: &str, props: &Props) -> Option<Value> {
+    let number = props.number;
     Some(match operation {
         "register_user" => person(&format!("new{number}@example.com")),
         "update_user" => json!({ "profile": { "first_name": "Grace" } }),
@@ -166,11 +224,20 @@ fn body(operation: &str, number: u32) -> Option<Value> {
             "permissions": ["read"],
         }),
         "change_app" | "change_operator" => json!({ "name": "Another name" }),
-        "issue_app_key"
+        "capture_hold"
+        | "capture_any_hold"
+        | "release_hold"
+        | "release_any_hold"
+        | "refund_entry"
+        | "issue_app_key"
         | "rotate_connection_key"
         | "reactivate_user"
         | "approve_registration"
         | "decline_registration" => json!({}),
+        "credit_wallet" | "debit_wallet" | "place_hold" => json!({ "amount": 1 }),
+        "transfer_credits" => json!({ "amount": 1, "to": { "user_id": props.payee } }),
+        "adjust_wallet" => json!({ "amount": 1, "direction": "credit", "reason": "asked for" }),
+        "freeze_wallet" => json!({ "reason": "asked for" }),
         "assign_roles" => json!({ "roles": ["helper"] }),
         "suspend_user" => json!({ "reason": "asked for" }),
         "change_email" => json!({ "email": format!("other{number}@example.com") }),
@@ -326,6 +393,11 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
         if operation.id == "reactivate_user" {
             let path = format!("/v1/admin/users/{}/suspend", props.user);
             stage.admin.post(&path, json!({})).expect(200);
+        }
+        if operation.id == "unfreeze_wallet" {
+            let path = format!("/v1/admin/users/{}/wallet/freeze", props.user);
+            let once = stage.admin.with("Idempotency-Key", "freeze");
+            once.post(&path, json!({ "reason": "asked for" })).expect(200);
         }
         let before = purser.db_entries(doc! {}).len();
         let request = format!("req_{}", operation.id);

@@ -54,6 +54,8 @@ struct Shape {
     keyed: bool,
     body: bool,
     if_match: Precondition,
+    /// Whether an Idempotency-Key must be sent.
+    needs_key: bool,
     parameters: Vec<String>,
 }
 
@@ -69,7 +71,8 @@ impl Shape {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let parameters = operation.get("parameters").and_then(Value::as_array);
         let parameters = parameters.map(Vec::as_slice).unwrap_or_default();
-        let if_match = parameters.iter().find(|parameter| parameter["name"] == "If-Match");
+        let named = |name| parameters.iter().find(move |parameter| parameter["name"] == name);
+        let if_match = named("If-Match");
         Self {
             name: format!("{} {path}", method.to_uppercase()),
             method: method.to_owned(),
@@ -83,6 +86,7 @@ impl Shape {
                 Some(Value::Bool(true)) => Precondition::Required,
                 Some(_) => Precondition::Optional,
             },
+            needs_key: named("Idempotency-Key").is_some_and(|key| key["required"] == true),
             parameters: parameters.iter().filter_map(|one| text(&one["name"])).collect(),
         }
     }

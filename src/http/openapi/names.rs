@@ -30,6 +30,7 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
             "customer_id",
             "operator_id",
             "entry",
+            "hold",
         ],
         Meaning::Pattern(ID),
         "65f1a2b3c4d5e6f7a8b9c0d1",
@@ -39,7 +40,7 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
     (&["module"], Meaning::Pattern(NAME), "core"),
     (&["account_number"], Meaning::Pattern("^[0-9]{14}$"), "12345678901287"),
     (
-        &["timestamp", "last_updated", "last_sync", "last_login", "from", "to"],
+        &["timestamp", "last_updated", "last_sync", "last_login", "from", "to", "at"],
         Meaning::Format("date-time"),
         "2026-11-22T16:40:08.000Z",
     ),

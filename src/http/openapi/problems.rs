@@ -59,13 +59,28 @@ fn possible(code: Code, shape: &Shape) -> bool {
     let registers = shape.name == "POST /v1/users";
     let signs_in = shape.path.starts_with("/v1/auth/");
     let approves = shape.path.ends_with("/approve");
+    let moves = changes && shape.path.contains("/wallet/");
+    let ends = |places: &[&str]| moves && places.iter().any(|place| shape.path.ends_with(place));
+    let resolves = shape.path.contains("/holds/{hold}");
     match code {
         Code::MalformedRequest | Code::Invalid => keyed || body,
         Code::InvalidCursor => shape.takes("cursor"),
         Code::InvalidIdempotencyKey | Code::IdempotencyInProgress | Code::IdempotencyKeyReused => {
             shape.takes("Idempotency-Key")
         }
-        Code::SignInFailed | Code::NotConnected | Code::NotFirstParty => signs_in,
+        Code::IdempotencyKeyRequired => shape.needs_key,
+        Code::SignInFailed | Code::NotConnected => signs_in,
+        Code::NotFirstParty => {
+            signs_in || ends(&["/transfers"]) || shape.path.starts_with("/v1/accounts/")
+        }
+        Code::InsufficientCredits => ends(&["/debits", "/transfers", "/holds", "/adjustments"]),
+        Code::IssuanceNotAllowed => ends(&["/credits"]),
+        Code::ModuleDisabled | Code::WalletFrozen => moves && !ends(&["freeze"]),
+        Code::DuplicateReference => moves && !ends(&["freeze"]),
+        Code::HoldExpired => resolves,
+        Code::WalletFull => ends(&["/credits", "/transfers", "/holds", "/adjustments", "/refund"]),
+        Code::ExceedsHold => resolves && ends(&["/capture"]),
+        Code::ExceedsRefundable | Code::NotRefundable => ends(&["/refund"]),
         Code::PermissionDenied => on_user && held,
         Code::AppSuspended => app || signs_in || approves,
         Code::UserSuspended
@@ -78,8 +93,8 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::NotFound => shape.path.contains('{'),
         // A method that is not allowed is no operation.
         Code::MethodNotAllowed => false,
-        Code::AlreadyExists => changes && keyed,
-        Code::AlreadyResolved => changes && shape.audience == "admins",
+        Code::AlreadyExists => changes && keyed && !moves,
+        Code::AlreadyResolved => resolves || (changes && shape.audience == "admins"),
         Code::LastAdmin => changes && shape.path.contains("/operators/"),
         Code::RevisionMismatch => shape.if_match != Precondition::None,
         Code::PreconditionRequired => shape.if_match == Precondition::Required,

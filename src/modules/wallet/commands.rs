@@ -3,39 +3,22 @@
 use bson::doc;
 
 use super::actions::{CaptureHold, Credit, Debit, PlaceHold, Refund, ReleaseHold, Transfer};
-use super::book::{Author, Booked, Slip, book, why_not_open};
-use super::entry::{Entry, Note, Tally};
+use super::book::{Booked, Slip, book, why_not_open};
+use super::entry::{Entry, Tally};
 use super::model::{Expired, LineKind, Operation, Original, PRIORITY, Resolver};
+use super::plan::{Moved, Plan, Terms};
 use super::record::{Category, Holder, Nature};
-use super::view::{HeldView, MovedView};
+use super::view::HeldView;
 use crate::access::action::Mutating;
 use crate::access::grant::{Granted, OnUser};
 use crate::apps::{App, Trust};
-use crate::audit::warrant::Warrant;
-use crate::kernel::chance::Series;
+use crate::audit::warrant::Pass;
 use crate::kernel::credits::Credits;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AccountNumber, AppId, LedgerId, UserId};
 use crate::kernel::time::{self, DAY_MS, Timestamp};
 use crate::store::{Done, Hints, Query, Record, Stop, Store, Work};
 use crate::users::{Connection, ConnectionStatus, User, UserStatus};
-
-/// What every operation says besides its own.
-#[derive(Debug, Clone, Default)]
-pub struct Terms {
-    /// What a later operation must not be called again; the Idempotency-Key, unless sent.
-    pub reference: Option<String>,
-    pub note: Note,
-    pub purpose: Purpose,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Purpose {
-    #[default]
-    ForGood,
-    /// `dry_run=true`: only what would happen.
-    Rehearsal,
-}
 
 /// Credits to be issued.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +53,6 @@ pub struct Refunding {
     pub amount: Option<Credits>,
     pub expired: Expired,
 }
-
-pub type Moved = Result<Done<MovedView>, Fault>;
 
 pub async fn credit(grant: &Granted<Credit>, store: &Store, issue: Issue, terms: Terms) -> Moved {
     let (target, at) = (grant.target().clone(), grant.now());
@@ -163,7 +144,7 @@ async fn payee(grant: &Granted<Transfer>, store: &Store, to: &Payee) -> Result<U
 
 /// Whose account it is, if it is anybody's who can be paid.
 pub(super) async fn of_account(
-    pass: crate::audit::warrant::Pass,
+    pass: Pass,
     store: &Store,
     number: &AccountNumber,
 ) -> Result<Option<User>, Fault> {
@@ -319,91 +300,4 @@ pub(super) fn put_back(
         None => work.create(&Tally { id, amount, expires_at: None })?,
     }
     Ok(booked)
-}
-
-/// A unit on one person's wallet that is about to be sent.
-struct Plan {
-    store: Store,
-    warrant: Warrant,
-    user: UserId,
-    slip: Slip,
-    hints: Hints,
-    purpose: Purpose,
-}
-
-impl Plan {
-    fn new<A: Mutating<Target = OnUser>>(grant: &Granted<A>, store: &Store, terms: &Terms) -> Self {
-        let (warrant, user) = (grant.warrant(), grant.target().user);
-        let slip = slip(&warrant, store, terms);
-        let hints = Hints::none().and(&Holder::by_id(user));
-        Self { store: store.clone(), warrant, user, slip, hints, purpose: terms.purpose }
-    }
-
-    fn hinting(mut self, hints: Hints) -> Self {
-        self.hints = self.hints.with(hints);
-        self
-    }
-
-    /// Another slip for the same operation, with ids of its own.
-    fn slip<A: Mutating<Target = OnUser>>(&self, grant: &Granted<A>, store: &Store) -> Slip {
-        Slip { ids: Series::new(store.chance(), grant.now()), ..self.slip.clone() }
-    }
-
-    /// One operation, and what `besides` demands. Its reference comes first: what has happened already
-    /// is answered so, whatever else would stand in its way now.
-    async fn run(
-        self,
-        operation: Operation,
-        besides: impl Fn(&mut Work) -> Result<(), Stop> + Send + Sync + 'static,
-    ) -> Moved {
-        let user = self.user;
-        let hints = match &self.slip.reference {
-            Some(reference) => {
-                let scope = &self.slip.author.scope;
-                Hints::none().and(&Entry::by_reference(scope, operation.kind(), reference))
-            }
-            None => Hints::none(),
-        };
-        let done = self.hinting(hints).unit(move |work, slip| {
-            let booked = book(work, user, slip, &operation)?;
-            besides(work)?;
-            Ok(booked)
-        });
-        done.await
-    }
-
-    async fn unit(
-        self,
-        body: impl Fn(&mut Work, &Slip) -> Result<Booked, Stop> + Send + Sync + 'static,
-    ) -> Moved {
-        let Self { store, warrant, slip, hints, purpose, .. } = self;
-        carried_out(&store, warrant, hints, purpose, move |work| body(work, &slip)).await
-    }
-}
-
-pub(super) fn slip(warrant: &Warrant, store: &Store, terms: &Terms) -> Slip {
-    let key = warrant.idempotency.as_ref().map(|idempotency| idempotency.key.clone());
-    Slip {
-        author: Author::of(warrant),
-        reference: terms.reference.clone().or(key.filter(|_| terms.purpose == Purpose::ForGood)),
-        note: terms.note.clone(),
-        parent: None,
-        counterpart: None,
-        ids: Series::new(store.chance(), warrant.now),
-    }
-}
-
-/// Sends the unit for good, or only to see what it would come to.
-pub(super) async fn carried_out(
-    store: &Store,
-    warrant: Warrant,
-    hints: Hints,
-    purpose: Purpose,
-    body: impl Fn(&mut Work) -> Result<Booked, Stop> + Send + Sync + 'static,
-) -> Moved {
-    let body = move |work: &mut Work| Ok(MovedView::of(&body(work)?, purpose));
-    match purpose {
-        Purpose::ForGood => store.unit(warrant, hints, body).await,
-        Purpose::Rehearsal => store.rehearse(warrant, hints, body).await,
-    }
 }

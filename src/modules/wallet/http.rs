@@ -7,8 +7,9 @@ use utoipa::{OpenApi, ToSchema};
 use super::actions::{
     CaptureHold, CheckName, Credit, Debit, PlaceHold, ReadWallet, Refund, ReleaseHold, Transfer,
 };
-use super::commands::{self, Purpose};
+use super::commands;
 use super::model::LineKind;
+use super::plan::Purpose;
 use super::queries::{self, Filter};
 use super::statement::{self, Period, StatementView};
 use super::view::{HeldView, ItemView, MovedView, WalletView};

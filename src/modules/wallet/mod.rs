@@ -24,6 +24,7 @@ mod entry;
 mod expiry;
 mod http;
 mod model;
+mod plan;
 mod purse;
 mod queries;
 mod record;
@@ -40,10 +41,11 @@ use crate::users::Module;
 
 pub use actions::{Credit, Debit, ExpireCredits, WRITING};
 pub use admin::{Paper as AdminPaper, routes as admin_routes};
-pub use commands::{Issue, Purpose, Terms, credit, debit};
+pub use commands::{Issue, credit, debit};
 pub use entry::{Entry, Tally};
 pub use expiry::expire;
 pub use http::{Paper, routes};
+pub use plan::{Purpose, Terms};
 pub use record::Category;
 
 pub struct Wallet;

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::book::Booked;
-use super::commands::Purpose;
 use super::entry::{Entry, Note};
 use super::model::{self, LineKind};
+use super::plan::Purpose;
 use super::record::{Category, Hold, Lot, Slice, Wallet};
 use crate::audit::actor::{Actor, ActorKind};
 use crate::kernel::ids::AppId;
@@ -334,7 +334,7 @@ impl Looker {
 impl WalletView {
     pub fn of(wallet: &Wallet, at: Timestamp, looker: &Looker) -> Self {
         let mut lots: Vec<&Lot> = wallet.lots.iter().collect();
-        lots.sort_by_key(|lot| model::order(lot));
+        lots.sort_by_key(|lot| (!lot.nature().is_effective(at), model::order(lot)));
         let holds = wallet.holds.iter().filter(|hold| hold.expires_at > at);
         Self {
             wallet: WholeView {

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::admin::Adjustment;
-use super::commands::{Issue, Payee, Purpose, Refunding, Terms};
+use super::commands::{Issue, Payee, Refunding};
 use super::entry::Note;
 use super::model::{Direction, Expired, PRIORITY};
+use super::plan::{Purpose, Terms};
 use super::record::Category;
 use crate::http::checks::Checks;
 use crate::http::query::Parameters;
@@ -128,6 +129,7 @@ bodies! {
 
 /// One of the two.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"account_number": "12345678901287"}))]
 #[serde(deny_unknown_fields)]
 pub struct PayeeBody {
     /// A person connected to the same app.

@@ -6,6 +6,7 @@
 //! documents, and the process must not have logged an error.
 
 mod counter;
+mod ledger;
 mod lock;
 mod mongod;
 mod principal;
@@ -269,6 +270,7 @@ impl Drop for Purser {
         self.stop();
         if self.replayed {
             replay::check(self);
+            ledger::check(self);
         }
         assert_eq!(replay::errors_logged(), self.errors_before, "an error was logged");
         self.db_drop();
@@ -303,6 +305,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__CRYPTO__ARGON2_PASSES", "1"),
         ("PURSER__METRICS__PORT", "0"),
         ("PURSER__METRICS__LISTENER", "off"),
+        ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__LOG__LEVEL", "error"),
         ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "100000"),
     ];

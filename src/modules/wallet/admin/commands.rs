@@ -13,8 +13,9 @@ use crate::modules::wallet::actions::{
     AdjustWallet, CaptureAnyHold, FreezeWallet, ReadWallets, ReleaseAnyHold, UnfreezeWallet,
 };
 use crate::modules::wallet::book::{Booked, Slip, book};
-use crate::modules::wallet::commands::{Moved, Terms, carried_out, resolved, slip};
+use crate::modules::wallet::commands::resolved;
 use crate::modules::wallet::model::{Direction, Operation, Resolver, adjustment};
+use crate::modules::wallet::plan::{Moved, Terms, carried_out, slip};
 use crate::modules::wallet::queries::{self, Filter, Position};
 use crate::modules::wallet::record::{Holder, Wallet};
 use crate::modules::wallet::view::{ItemView, Looker};

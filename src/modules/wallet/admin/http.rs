@@ -17,9 +17,9 @@ use crate::kernel::ids::UserId;
 use crate::modules::wallet::actions::{
     AdjustWallet, CaptureAnyHold, FreezeWallet, ReadWallets, ReleaseAnyHold, UnfreezeWallet,
 };
-use crate::modules::wallet::commands::Purpose;
 use crate::modules::wallet::http::{EntryItems, filter, repeatable, told};
 use crate::modules::wallet::model::LineKind;
+use crate::modules::wallet::plan::Purpose;
 use crate::modules::wallet::view::{MovedView, WalletView};
 use crate::modules::wallet::wire::{self, AdjustBody, CaptureBody, ReleaseBody, WhyBody};
 use crate::store::Store;

@@ -8,10 +8,11 @@ use super::Refusal;
 use crate::kernel::ids::LotId;
 use crate::kernel::time::Timestamp;
 
-/// What the holds pin of each lot.
-pub(super) fn pinned(wallet: &Wallet) -> HashMap<LotId, i64> {
+/// What the holds pin of each lot. One whose time is over pins nothing, booked or not.
+pub(super) fn pinned(wallet: &Wallet, at: Timestamp) -> HashMap<LotId, i64> {
     let mut pinned = HashMap::new();
-    for slice in wallet.holds.iter().flat_map(|hold| &hold.slices) {
+    let open = wallet.holds.iter().filter(|hold| hold.expires_at > at);
+    for slice in open.flat_map(|hold| &hold.slices) {
         *pinned.entry(slice.lot).or_insert(0) += slice.amount;
     }
     pinned
@@ -19,7 +20,7 @@ pub(super) fn pinned(wallet: &Wallet) -> HashMap<LotId, i64> {
 
 /// What of each lot can be spent now.
 fn free(wallet: &Wallet, at: Timestamp) -> impl Iterator<Item = (&Lot, i64)> {
-    let pinned = pinned(wallet);
+    let pinned = pinned(wallet, at);
     let usable = move |lot: &&Lot| lot.nature().is_effective(at) && !lot.nature().has_expired(at);
     let lots = wallet.lots.iter().filter(usable);
     let lots = lots.map(move |lot| (lot, lot.remaining - pinned.get(&lot.id).unwrap_or(&0)));

@@ -267,7 +267,7 @@ impl Book {
     fn close(mut self) -> (Wallet, Vec<Line>) {
         if !self.lines.is_empty() {
             self.wallet.last_updated = self.at;
-            self.wallet.due_at = settle::due_at(&self.wallet);
+            self.wallet.due_at = settle::due_at(&self.wallet, self.at);
         }
         (self.wallet, self.lines)
     }
