@@ -296,6 +296,7 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
     let id = register_sample(&purser);
     let long_ago = bson::DateTime::from_millis(0);
     let newest = doc! { "timestamp": -1 };
+    let (due, lines) = (doc! { "modules.wallet.due_at": 1 }, doc! { "created_at": -1, "seq": -1 });
     let queries = [
         ("users", doc! { "_id": id }, None),
         ("users", doc! { "email": "john.doe@example.com" }, None),
@@ -336,6 +337,27 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
             Some(doc! { "timestamp": -1, "_id": -1 }),
         ),
         ("user_audit_logs", doc! { "user_id": id, "app_id": "external_app_001" }, Some(newest)),
+        ("users", doc! { "modules.wallet.due_at": { "$lte": long_ago } }, Some(due)),
+        ("users", doc! { "account_number": { "$eq": "12345678901287" } }, None),
+        (
+            "wallet_entries",
+            doc! { "reference": { "$in": ["a", "b"] }, "scope": { "$in": ["app:shop"] },
+            "kind": { "$in": ["debit", "hold"] } },
+            None,
+        ),
+        ("wallet_entries", doc! { "user_id": id }, Some(lines.clone())),
+        (
+            "wallet_entries",
+            doc! { "user_id": id, "created_at": { "$gte": long_ago, "$lte": long_ago },
+            "seq": { "$lt": 9_i64 } },
+            Some(lines.clone()),
+        ),
+        (
+            "wallet_entries",
+            doc! { "user_id": id, "app_id": { "$in": ["external_app_001", null] },
+            "created_at": { "$lte": long_ago }, "seq": { "$lt": 9_i64 } },
+            Some(lines),
+        ),
     ];
     for (collection, filter, sort) in queries {
         let mut find = doc! { "find": collection, "filter": filter.clone() };

@@ -31,4 +31,5 @@ mod trail;
 mod view;
 mod waiting;
 mod wallet;
+mod wallet_once;
 mod write_path;

@@ -9,7 +9,7 @@ fn shop(purser: &Purser) -> Principal {
     issuing(purser, "shop")
 }
 
-fn issuing(purser: &Purser, id: &str) -> Principal {
+pub fn issuing(purser: &Purser, id: &str) -> Principal {
     let limits = json!({ "requests_per_minute": 1_000_000, "requests_per_hour": 1_000_000 });
     purser.app_with(
         id,

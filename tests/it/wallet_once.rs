@@ -1,0 +1,333 @@
+//! Credits move once: whatever is repeated, by whom, when, at once, on whichever node.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use bson::doc;
+use purser::kernel::time::DAY_MS;
+use serde_json::{Value, json};
+
+use crate::harness::{Mongod, Principal, Purser, Reply};
+use crate::wallet::issuing;
+
+fn debit(who: &Principal, user: &str, key: &str, body: Value) -> Reply {
+    who.with("Idempotency-Key", key).post(&format!("/v1/users/{user}/wallet/debits"), body)
+}
+
+/// A person with credits, and the app that gave them.
+fn stage(purser: &Purser, credits: i64) -> (Principal, String) {
+    let shop = issuing(purser, "shop");
+    let (ada, _) = shop.register("ada@example.com");
+    let path = format!("/v1/users/{ada}/wallet/credits");
+    shop.with("Idempotency-Key", "start").post(&path, json!({ "amount": credits })).expect(201);
+    (shop, ada)
+}
+
+fn balance(who: &Principal, user: &str) -> i64 {
+    let wallet = who.get(&format!("/v1/users/{user}/wallet")).expect(200);
+    wallet["wallet"]["balance"].as_i64().expect("a whole number")
+}
+
+const DEBITS: usize = 500;
+const APPS: usize = 4;
+
+#[test]
+fn of_500_debits_of_the_last_credit_by_four_apps_through_two_nodes_one_succeeds() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let (shop, ada) = stage(&one, 1);
+    let mut apps = vec![shop];
+    for number in 1..APPS {
+        let app = issuing(&one, &format!("app_{number}"));
+        app.register("ada@example.com");
+        apps.push(app);
+    }
+    let asked: Vec<(Principal, Principal, String)> = (0..DEBITS)
+        .map(|number| {
+            let here = apps[number % APPS].clone();
+            let there = two.with_key(here.key());
+            let (first, other) = if number % 2 == 0 { (here, there) } else { (there, here) };
+            (first, other, format!("debit-{number}"))
+        })
+        .collect();
+
+    let answers: Vec<Reply> = std::thread::scope(|scope| {
+        let one = |(who, _, key): &(Principal, Principal, String)| {
+            let (who, key, ada) = (who.clone(), key.clone(), ada.clone());
+            scope.spawn(move || debit(&who, &ada, &key, json!({ "amount": 1 })))
+        };
+        let asking: Vec<_> = asked.iter().map(one).collect();
+        asking.into_iter().map(|asking| asking.join().expect("answers")).collect()
+    });
+
+    let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+    for ((_, other, key), answer) in asked.iter().zip(answers) {
+        *statuses.entry(answer.status).or_default() += 1;
+        if answer.status != 201 {
+            assert_eq!(
+                (&answer.body["code"], &answer.body["short_by"]),
+                (&json!("insufficient_credits"), &json!(1))
+            );
+        }
+        // The other node gives the same answer.
+        let again = debit(other, &ada, key, json!({ "amount": 1 }));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{key}");
+        assert_eq!(again.status, answer.status, "{key}");
+        let (mut first, mut second) = (answer.body, again.body);
+        for body in [&mut first, &mut second] {
+            body.as_object_mut().expect("an object").remove("request_id");
+        }
+        assert_eq!(first, second, "{key}");
+    }
+    assert_eq!(statuses, BTreeMap::from([(201, 1), (402, DEBITS - 1)]));
+    assert_eq!(balance(&apps[0], &ada), 0);
+    assert_eq!(one.db_find("wallet_entries", doc! { "kind": "debit" }).len(), 1);
+}
+
+/// What is done with a key that has been used for `{"amount": 3}`, and what it comes to.
+enum Then {
+    /// The first answer again.
+    Replayed,
+    /// A new operation.
+    Done,
+    Refused(u16, &'static str),
+}
+
+#[test]
+fn a_key_that_comes_again_is_answered_as_its_first_time_whatever_lies_between() {
+    let purser = Purser::start();
+    let (shop, ada) = stage(&purser, 1000);
+    let bank = issuing(&purser, "bank");
+    let me = bank.register("ada@example.com").1;
+    let (bob, _) = shop.register("bob@example.com");
+    let path = format!("/v1/users/{bob}/wallet/credits");
+    shop.with("Idempotency-Key", "bob").post(&path, json!({ "amount": 1000 })).expect(201);
+    let body = json!({ "amount": 3, "reference": null });
+    let expire = |_: &str| {
+        purser.step_clock(8 * DAY_MS);
+        purser.db_command(doc! { "delete": "idempotency", "deletes": [{ "q": {}, "limit": 0 }] });
+    };
+    let nothing = |_: &str| {};
+    let table: &[(&str, &dyn Fn(&str), &Principal, &str, Value, Then)] = &[
+        ("the same", &nothing, &shop, &ada, json!({ "amount": 3 }), Then::Replayed),
+        (
+            "with one field more",
+            &nothing,
+            &shop,
+            &ada,
+            body,
+            Then::Refused(422, "idempotency_key_reused"),
+        ),
+        (
+            "another body",
+            &nothing,
+            &shop,
+            &ada,
+            json!({ "amount": 4 }),
+            Then::Refused(422, "idempotency_key_reused"),
+        ),
+        ("by another app", &nothing, &bank, &ada, json!({ "amount": 3 }), Then::Done),
+        (
+            "by a connection key of another app",
+            &nothing,
+            &me,
+            &ada,
+            json!({ "amount": 3 }),
+            Then::Done,
+        ),
+        (
+            "for another person: the reference is the app's",
+            &nothing,
+            &shop,
+            &bob,
+            json!({ "amount": 3 }),
+            Then::Refused(409, "duplicate_reference"),
+        ),
+        (
+            "for another person with a reference of its own",
+            &nothing,
+            &shop,
+            &bob,
+            json!({ "amount": 3, "reference": "bobs" }),
+            Then::Done,
+        ),
+        (
+            "after its seven days",
+            &expire,
+            &shop,
+            &ada,
+            json!({ "amount": 3 }),
+            Then::Refused(409, "duplicate_reference"),
+        ),
+        (
+            "after its seven days, with the reference it had",
+            &expire,
+            &shop,
+            &ada,
+            json!({ "amount": 3, "reference": "after its seven days, with the reference it had" }),
+            Then::Refused(409, "duplicate_reference"),
+        ),
+        (
+            "after its seven days, with a new reference",
+            &expire,
+            &shop,
+            &ada,
+            json!({ "amount": 3, "reference": "new" }),
+            Then::Done,
+        ),
+    ];
+    for (number, (name, between, who, user, body, then)) in table.iter().enumerate() {
+        let key = format!("key-{number}");
+        let mut first = json!({ "amount": 3 });
+        if name.ends_with("it had") {
+            first["reference"] = json!(name);
+        }
+        let answer = debit(&shop, &ada, &key, first).expect(201);
+        between(&key);
+        let before = (balance(&shop, &ada), balance(&shop, &bob));
+
+        let again = debit(who, user, &key, body.clone());
+
+        let moved = before.0 - balance(&shop, &ada) + before.1 - balance(&shop, &bob);
+        match then {
+            Then::Replayed => {
+                assert_eq!(again.header("idempotency-replayed"), Some("true"), "{name}");
+                assert_eq!((again.expect(201), moved), (answer, 0), "{name}");
+            }
+            Then::Done => {
+                assert_eq!(again.header("idempotency-replayed"), None, "{name}");
+                again.expect(201);
+                assert_eq!(moved, 3, "{name}");
+            }
+            Then::Refused(status, code) => {
+                // Which entry it was is told to whom it belongs.
+                let named = again.body["entry_id"].clone();
+                let entry = if *status == 409 && *user == ada {
+                    answer["entry"]["id"].clone()
+                } else {
+                    json!(null)
+                };
+                assert_eq!(named, entry, "{name}");
+                assert_eq!((again.refused(*status).as_str(), moved), (*code, 0), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_still_running_is_told_to_wait_and_then_gets_the_answer() {
+    let purser = Purser::start();
+    let (shop, ada) = stage(&purser, 10);
+    let id = bson::oid::ObjectId::parse_str(&ada).expect("an id");
+    let lock = purser.db_lock("users", doc! { "_id": id });
+
+    // Whichever comes second is told to wait, while the other waits for the record.
+    let first = std::thread::scope(|scope| {
+        let (answered, answers) = mpsc::channel();
+        for _ in 0..2 {
+            let (who, user, answered) = (shop.clone(), ada.clone(), answered.clone());
+            scope.spawn(move || {
+                let answer = debit(&who, &user, "k", json!({ "amount": 1 }));
+                answered.send(answer).expect("the test waits for it");
+            });
+        }
+        let busy = answers.recv().expect("an answer");
+        assert_eq!(busy.header("retry-after"), Some("1"));
+        assert_eq!(busy.refused(409), "idempotency_in_progress");
+        lock.release();
+        answers.recv().expect("an answer")
+    });
+
+    let first = first.expect(201);
+    let again = debit(&shop, &ada, "k", json!({ "amount": 1 }));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201), first);
+    assert_eq!(balance(&shop, &ada), 9);
+}
+
+#[test]
+fn a_key_is_remembered_across_a_restart_and_a_fail_over() {
+    let mongod = Mongod::start();
+    let mut purser = Purser::start_on(&mongod.uri, "once", &[]);
+    let (shop, ada) = stage(&purser, 10);
+    let first = debit(&shop, &ada, "k", json!({ "amount": 4 })).expect(201);
+
+    purser.stop();
+    let second = Purser::start_on(&mongod.uri, "once", &[]);
+    let shop = second.with_key(shop.key());
+    let after_restart = debit(&shop, &ada, "k", json!({ "amount": 4 }));
+    mongod.kill();
+    mongod.revive();
+    let after_fail_over = (0..100).find_map(|_| {
+        let answer = debit(&shop, &ada, "k", json!({ "amount": 4 }));
+        (answer.status != 503).then_some(answer)
+    });
+
+    for again in [after_restart, after_fail_over.expect("the database is back")] {
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.expect(201), first);
+    }
+    assert_eq!(balance(&shop, &ada), 6);
+}
+
+#[test]
+fn two_nodes_that_move_credits_between_the_same_people_conserve_them() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let shop = issuing(&one, "shop");
+    let people: Vec<String> =
+        (0..6).map(|n| shop.register(&format!("p{n}@example.com")).0).collect();
+    for (n, person) in people.iter().enumerate() {
+        let path = format!("/v1/users/{person}/wallet/credits");
+        shop.with("Idempotency-Key", &format!("c{n}"))
+            .post(&path, json!({ "amount": 100 }))
+            .expect(201);
+    }
+    let (moved, short) = (AtomicUsize::new(0), AtomicUsize::new(0));
+
+    std::thread::scope(|scope| {
+        for task in 0..12_usize {
+            let who = if task % 2 == 0 { shop.clone() } else { two.with_key(shop.key()) };
+            let (people, moved, short) = (&people, &moved, &short);
+            scope.spawn(move || {
+                for turn in 0..12_usize {
+                    let (from, to) = ((task + turn) % 6, (task + turn * 5 + 1) % 6);
+                    if from == to {
+                        continue;
+                    }
+                    let body = json!({ "amount": 17 + turn, "to": { "user_id": people[to] } });
+                    let path = format!("/v1/users/{}/wallet/transfers", people[from]);
+                    let key = format!("t{task}-{turn}");
+                    match who.with("Idempotency-Key", &key).post(&path, body).status {
+                        201 => moved.fetch_add(1, Ordering::SeqCst),
+                        402 => short.fetch_add(1, Ordering::SeqCst),
+                        other => panic!("{key}: {other}"),
+                    };
+                }
+            });
+        }
+    });
+
+    let total: i64 = people.iter().map(|person| balance(&shop, person)).sum();
+    assert_eq!(total, 600);
+    let entries = one.db_find("wallet_entries", doc! { "kind": "transfer_in" }).len();
+    assert_eq!(entries, moved.load(Ordering::SeqCst));
+    assert!(entries > 50, "{entries} transfers, {} short", short.load(Ordering::SeqCst));
+}
+
+#[test]
+fn an_app_whose_wallet_access_was_taken_gets_nothing_not_even_what_it_had_before() {
+    let purser = Purser::start();
+    let (shop, ada) = stage(&purser, 10);
+    debit(&shop, &ada, "k", json!({ "amount": 4 })).expect(201);
+
+    let held = json!(["read", "write"]);
+    let change = json!({ "permissions": held, "default_permissions": held });
+    purser.admin().with("If-Match", "*").patch("/v1/admin/apps/shop", change).expect(200);
+
+    assert_eq!(debit(&shop, &ada, "k", json!({ "amount": 4 })).refused(403), "permission_denied");
+    assert_eq!(debit(&shop, &ada, "l", json!({ "amount": 4 })).refused(403), "permission_denied");
+    let read = shop.get(&format!("/v1/users/{ada}/wallet"));
+    assert_eq!(read.refused(403), "permission_denied");
+}
