@@ -4,7 +4,7 @@
 //! the field was not there. Documents differ by path; arrays of objects that carry an `id` differ by
 //! that id (`lots.<id>.remaining`); every other array is one value.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bson::{Bson, Document};
 
@@ -39,45 +39,64 @@ fn values(path: &str, old: Option<&Bson>, new: Option<&Bson>, out: &mut Vec<Chan
         (None, Some(Bson::Document(new))) if !new.is_empty() => {
             documents(path, &Document::new(), new, out);
         }
-        (Some(Bson::Array(old)), Some(Bson::Array(new))) if keep_their_order(old, new) => {
-            elements(path, old, new, out);
+        (Some(Bson::Array(before)), Some(Bson::Array(after))) => {
+            match keep_their_order(before, after) {
+                Some(ids) => elements(path, before, after, &ids, out),
+                None => out.push(whole(path, old, new)),
+            }
         }
-        _ => out.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
+        _ => out.push(whole(path, old, new)),
     }
 }
 
-fn elements(path: &str, old: &[Bson], new: &[Bson], out: &mut Vec<Change>) {
-    for before in old {
-        let id = id_of(before).expect("checked by keep_their_order");
-        let after = new.iter().find(|element| id_of(element).as_ref() == Some(&id));
-        let path = join(path, &id);
+fn whole(path: &str, old: Option<&Bson>, new: Option<&Bson>) -> Change {
+    Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }
+}
+
+fn elements(path: &str, old: &[Bson], new: &[Bson], ids: &Ids, out: &mut Vec<Change>) {
+    for (before, id) in old.iter().zip(&ids.old) {
+        let after = ids.place_in_new.get(id.as_str()).map(|at| &new[*at]);
         match (before, after) {
+            (before, Some(after)) if before == after => {}
             (Bson::Document(before), Some(Bson::Document(after))) => {
-                documents(&path, before, after, out);
+                documents(&join(path, id), before, after, out);
             }
-            _ => out.push(Change { path, old: Some(before.clone()), new: None }),
+            _ => out.push(Change { path: join(path, id), old: Some(before.clone()), new: None }),
         }
     }
-    let known: HashSet<_> = old.iter().filter_map(id_of).collect();
-    for after in new {
-        let id = id_of(after).expect("checked by keep_their_order");
-        if !known.contains(&id) {
-            out.push(Change { path: join(path, &id), old: None, new: Some(after.clone()) });
-        }
+    for (after, id) in new.iter().zip(&ids.new).skip(ids.kept) {
+        out.push(Change { path: join(path, id), old: None, new: Some(after.clone()) });
     }
+}
+
+/// The ids of two arrays whose elements can be told apart by them.
+struct Ids {
+    old: Vec<String>,
+    new: Vec<String>,
+    place_in_new: HashMap<String, usize>,
+    /// How many of the old ones stay: the first of the new.
+    kept: usize,
 }
 
 /// Whether the two arrays can be told apart by id: every element has a unique one, what stays
 /// keeps its order and what is new comes after it. Otherwise the array is one value.
-fn keep_their_order(old: &[Bson], new: &[Bson]) -> bool {
-    let (Some(old), Some(new)) = (ids(old), ids(new)) else { return false };
-    let kept_of_old: Vec<_> = old.iter().filter(|id| new.contains(id)).collect();
-    let kept_of_new: Vec<_> = new.iter().filter(|id| old.contains(id)).collect();
+fn keep_their_order(old: &[Bson], new: &[Bson]) -> Option<Ids> {
     // An array that becomes empty or was empty is one value too: there is nothing to tell apart.
-    !old.is_empty()
-        && !new.is_empty()
-        && kept_of_old == kept_of_new
-        && new[..kept_of_new.len()].iter().eq(kept_of_old.iter().copied())
+    if old.is_empty() || new.is_empty() {
+        return None;
+    }
+    let (old, new) = (ids(old)?, ids(new)?);
+    let place_in_new: HashMap<_, _> =
+        new.iter().enumerate().map(|(at, id)| (id.clone(), at)).collect();
+    let mut kept = 0;
+    for id in &old {
+        match place_in_new.get(id) {
+            Some(at) if *at == kept => kept += 1,
+            Some(_) => return None,
+            None => {}
+        }
+    }
+    Some(Ids { old, new, place_in_new, kept })
 }
 
 fn ids(array: &[Bson]) -> Option<Vec<String>> {

@@ -34,7 +34,9 @@ pub trait Purse: Send + Sync {
 pub struct Bill {
     pub warrant: Warrant,
     pub amount: Credits,
-    /// Used once for ever by the same caller: `sub:<id>:<period>`.
+    /// The module that moves credits, whoever makes it do so: a reference is used once by it.
+    pub module: &'static str,
+    /// As in `sub:<id>:<period>`.
     pub reference: String,
     pub description: Option<String>,
     /// Made before the unit, one for each movement.

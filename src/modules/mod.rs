@@ -1,10 +1,11 @@
 //! The modules that every user record embeds.
 //!
 //! A *module* is a named part of the user record with a schema of its own (`user_modules` is the
-//! registry, `users.modules.<name>` the data) and a permission of its own. Modules never know each
-//! other. This far they give a new person their defaults and an app its view of them.
+//! registry, `users.modules.<name>` the data) and a permission of its own. It gives a new person its
+//! defaults and an app its view; its state changes only through its own operations. Modules never
+//! know each other: what they offer each other is a trait (`contract`), which `app` hands them.
 //!
-//! To add a module: a folder here, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
+//! To add a module: a folder here like `wallet`, the pattern, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
 //! these of each other), and its sentences in `tests/it/<name>.rs`.
 
 mod contract;

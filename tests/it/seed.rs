@@ -129,3 +129,19 @@ fn what_bulk_seeding_left_undone_is_done_when_it_is_repeated() {
     };
     assert_eq!((1..=6).map(by_address).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 0]);
 }
+
+#[test]
+fn the_sample_persons_balance_is_a_credit_with_an_entry_made_once() {
+    let purser = Purser::start();
+    let mut variables = BTreeMap::new();
+    load(&purser, &mut variables);
+    load(&purser, &mut variables);
+
+    let me = purser.with_key(&variables["PURSER_CONNECTION_KEY"]);
+    let wallet = me.get("/v1/users/me/wallet").expect(200)["wallet"].clone();
+    let entries = me.get("/v1/users/me/wallet/entries").expect(200)["items"].clone();
+
+    assert_eq!((&wallet["balance"], &wallet["available"]), (&1500.into(), &1500.into()));
+    assert_eq!(entries.as_array().map(Vec::len), Some(1));
+    assert_eq!((&entries[0]["kind"], &entries[0]["amount"]), (&"credit".into(), &1500.into()));
+}

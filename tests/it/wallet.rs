@@ -1,5 +1,12 @@
 //! Wallets: credits that cannot be lost, doubled or overspent.
 
+use purser::app::build::job;
+use purser::kernel::chance::Series;
+use purser::kernel::credits::Credits;
+use purser::kernel::fault::Code;
+use purser::kernel::ids::UserId;
+use purser::modules::{Bill, Gift, GiftCategory, Purse, Receipt, SHORT, wallet};
+use purser::store::{Stop, Work};
 use serde_json::{Value, json};
 
 use crate::harness::{Principal, Purser};
@@ -642,4 +649,61 @@ fn the_trail_entry_of_a_debit_stays_small_with_256_lots() {
         assert!(bytes < 2048, "{bytes} bytes");
     }
     assert_eq!(balances(&shop, &ada).0, 254_000);
+}
+
+#[test]
+fn a_sibling_moves_credits_inside_its_own_unit_once_for_each_reference() {
+    let purser = Purser::start();
+    let shop = shop(&purser);
+    let (ada, _) = shop.register("ada@example.com");
+    let user: UserId = ada.parse().expect("an id");
+    let inner = &purser.inner;
+    let purse: &'static dyn Purse = &wallet::Wallet;
+    let bill = |amount: i64, reference: &str| {
+        let grant = inner.gate.itself::<wallet::ExpireCredits>(job("test"), inner.context());
+        Bill {
+            warrant: grant.warrant(),
+            amount: Credits::new(amount).expect("an amount"),
+            module: "subscription",
+            reference: reference.to_owned(),
+            description: Some("Plan".to_owned()),
+            ids: Series::new(&inner.chance, inner.clock.now()),
+        }
+    };
+    let unit = |bill: Bill, body: fn(&mut Work, UserId, &Bill) -> Result<Receipt, Stop>| {
+        let (warrant, hints) = (bill.warrant.clone(), purse.hints(user));
+        let unit = inner.store.unit(warrant, hints, move |work| {
+            let receipt = body(work, user, &bill)?;
+            Ok((receipt.entry, receipt.balance_after))
+        });
+        purser.block_on(unit).map(|done| done.answer)
+    };
+
+    let gift = |work: &mut Work, user: UserId, bill: &Bill| {
+        let (effective_at, expires_at) = (work.now(), None);
+        let gift = Gift { category: GiftCategory::Plan, effective_at, expires_at };
+        wallet::Wallet.give(work, user, bill, gift)
+    };
+    let take = |work: &mut Work, user: UserId, bill: &Bill| {
+        let before = wallet::Wallet.available(work, user)?;
+        let receipt = wallet::Wallet.take(work, user, bill)?;
+        assert_eq!(before - bill.amount.get(), receipt.balance_after);
+        Ok(receipt)
+    };
+    let given = unit(bill(100, "sub:1:grant"), gift).expect("given");
+    let taken = unit(bill(30, "sub:1:1"), take).expect("taken");
+
+    assert_eq!((given.1, taken.1), (100, 70));
+    let again = unit(bill(30, "sub:1:1"), take).expect_err("it was taken before");
+    assert_eq!(again.code(), Code::DuplicateReference);
+    assert_eq!(again.facts().entry_id, Some(taken.0.to_string()));
+    let short = unit(bill(71, "sub:1:2"), take).expect_err("there is less");
+    assert_eq!((short.code(), short.facts().short_by), (SHORT, Some(1)));
+    let back = bill(10, "sub:1:back");
+    let (warrant, hints) = (back.warrant.clone(), purse.hints(user));
+    let refund = inner
+        .store
+        .unit(warrant, hints, move |work| Ok(purse.put_back(work, taken.0, &back)?.balance_after));
+    assert_eq!(purser.block_on(refund).expect("put back").answer, 80);
+    assert_eq!(balances(&shop, &ada), (80, 0, 80));
 }

@@ -114,6 +114,7 @@ pub fn of_problem(status: u16) -> Vec<&'static str> {
     let mut names = vec!["X-Request-Id"];
     match status {
         401 => names.push("WWW-Authenticate"),
+        402 | 404 => names.push("Idempotency-Replayed"),
         409 | 422 => names.extend(["Retry-After", "Idempotency-Replayed"]),
         429 => names.extend(["Retry-After", "RateLimit-Policy", "RateLimit"]),
         503 => names.push("Retry-After"),

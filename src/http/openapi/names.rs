@@ -38,7 +38,7 @@ const MEANINGS: &[(&[&str], Meaning, &str)] = &[
     (&["ids"], Meaning::Pattern(IDS), "65f1a2b3c4d5e6f7a8b9c0d1"),
     (&["app_id", "app", "asserted_by"], Meaning::Pattern(NAME), "external_app_001"),
     (&["module"], Meaning::Pattern(NAME), "core"),
-    (&["account_number"], Meaning::Pattern("^[0-9]{14}$"), "12345678901287"),
+    (&["account_number"], Meaning::Pattern("^[0-9]{14}$"), "12345678901244"),
     (
         &["timestamp", "last_updated", "last_sync", "last_login", "from", "to", "at"],
         Meaning::Format("date-time"),

@@ -4,7 +4,7 @@
 use super::entry::{Entry, Note};
 use super::model::{self, Line, LineKind, Operation, Outcome, Refusal};
 use super::record::{Holder, Wallet};
-use crate::audit::actor::Actor;
+use crate::audit::actor::{Actor, ActorKind};
 use crate::audit::warrant::Warrant;
 use crate::kernel::chance::Series;
 use crate::kernel::credits::CREDITS_MAX;
@@ -26,9 +26,10 @@ pub struct Author {
 
 impl Author {
     pub fn of(warrant: &Warrant) -> Self {
-        let scope = match &warrant.app_id {
-            Some(app) => format!("app:{app}"),
-            None => format!("operator:{}", warrant.actor.id),
+        let scope = match (&warrant.app_id, warrant.actor.kind) {
+            (Some(app), _) => format!("app:{app}"),
+            (None, ActorKind::System) => SYSTEM.to_owned(),
+            (None, _) => format!("operator:{}", warrant.actor.id),
         };
         Self {
             actor: warrant.actor.clone(),

@@ -188,17 +188,20 @@ pub async fn hold(
     ttl_seconds: i64,
     terms: Terms,
 ) -> Result<Done<HeldView>, Fault> {
-    let target = grant.target();
-    let operation = Operation::Hold {
-        amount,
-        expires_at: time::plus(grant.now(), ttl_seconds.saturating_mul(time::SECOND_MS)),
-        app_id: target.app.clone(),
-        connection_id: Some(target.connection),
-    };
-    let user = target.user;
+    let target = grant.target().clone();
     let plan = Plan::new(grant, store, &terms);
-    let done = plan.unit(move |work, slip| book(work, user, slip, &operation)).await?;
-    Ok(done.map(HeldView::from))
+    let done = plan.unit(move |work, slip| {
+        // From the moment of the decision on: whose clock is slow gets its whole time, too.
+        let at = work.get(&Holder::by_id(target.user))?.moment(work.now());
+        let operation = Operation::Hold {
+            amount,
+            expires_at: time::plus(at, ttl_seconds.saturating_mul(time::SECOND_MS)),
+            app_id: target.app.clone(),
+            connection_id: Some(target.connection),
+        };
+        book(work, target.user, slip, &operation)
+    });
+    Ok(done.await?.map(HeldView::from))
 }
 
 pub async fn capture(

@@ -54,7 +54,8 @@ pub struct Entry {
     /// The account on the other side of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counterpart: Option<AccountNumber>,
-    /// Whose references are told apart from everybody else's: `app:<id>`, `operator:<id>`, `system`.
+    /// Whose references are told apart from everybody else's: `app:<id>`, `operator:<id>`,
+    /// `module:<name>`, `system`.
     pub scope: String,
     /// Used once for ever in its scope for each kind.
     pub reference: String,

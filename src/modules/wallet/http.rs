@@ -345,9 +345,13 @@ const KINDS: &str =
 pub fn filter(query: &Parameters) -> Result<Filter, Fault> {
     query.only(&["kind", "reference", "from", "to", "limit", "cursor"])?;
     let kind = |text: &str| LineKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    let reference = |text: &str| {
+        let fits = (1..=wire::REFERENCE_CHARACTERS_MAX).contains(&text.chars().count());
+        fits.then(|| text.to_owned())
+    };
     Ok(Filter {
         kind: query.parsed("kind", KINDS, kind)?,
-        reference: query.text("reference").map(str::to_owned),
+        reference: query.parsed("reference", "1 to 255 characters", reference)?,
         from: query.parsed("from", TIME, parse_rfc3339)?,
         to: query.parsed("to", TIME, parse_rfc3339)?,
     })

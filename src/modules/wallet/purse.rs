@@ -55,8 +55,9 @@ impl Purse for Wallet {
 }
 
 fn slip(bill: &Bill) -> Slip {
+    let scope = format!("module:{}", bill.module);
     Slip {
-        author: Author::of(&bill.warrant),
+        author: Author { scope, ..Author::of(&bill.warrant) },
         reference: Some(bill.reference.clone()),
         note: Note { description: bill.description.clone(), ..Note::default() },
         parent: None,

@@ -51,6 +51,7 @@ pub struct SummaryView {
 
 /// A line of the ledger, as whoever made it sees it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = WalletEntryView)] // the trail has an EntryView
 pub struct EntryView {
     /// `null` in the answer to a dry run: nothing was booked.
     #[schema(required = true)]
@@ -82,10 +83,10 @@ pub struct EntryView {
     /// The parts of lots that were moved, in the order in which they were.
     slices: Vec<SliceView>,
     /// The hold that this ends, or the entry that it refunds.
-    #[schema(required = true, pattern = "^[0-9a-f]{24}$")]
+    #[schema(required = true, pattern = "^[0-9a-f]{24}$", example = "65f1a2b3c4d5e6f7a8b9c0d1")]
     parent: Option<String>,
     /// The account on the other side of a transfer.
-    #[schema(required = true, pattern = "^[0-9]{14}$")]
+    #[schema(required = true, pattern = "^[0-9]{14}$", example = "12345678901244")]
     counterpart: Option<String>,
     /// When a hold runs out.
     #[schema(required = true)]
@@ -139,6 +140,7 @@ pub struct SliceView {
 
 /// A wallet as an app sees it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WholeWalletView)] // the user record has a WalletView
 pub struct WalletView {
     wallet: WholeView,
 }
@@ -186,7 +188,9 @@ struct LotView {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HoldView {
-    id: String,
+    /// `null` in the answer to a dry run: nothing was placed.
+    #[schema(required = true)]
+    id: Option<String>,
     #[schema(minimum = 1)]
     pub amount: i64,
     #[schema(pattern = "^open$", example = "open")]
@@ -222,7 +226,7 @@ impl From<MovedView> for HeldView {
     fn from(moved: MovedView) -> Self {
         let MovedView { entry, wallet } = moved;
         let hold = HoldView {
-            id: entry.id.clone().unwrap_or_default(),
+            id: entry.id.clone(),
             amount: entry.amount,
             status: OPEN.to_owned(),
             expires_at: entry.expires_at.clone().unwrap_or_default(),
@@ -370,7 +374,7 @@ impl LotView {
 impl HoldView {
     fn of(hold: &Hold) -> Self {
         Self {
-            id: hold.id.to_string(),
+            id: Some(hold.id.to_string()),
             amount: hold.amount,
             status: OPEN.to_owned(),
             expires_at: rfc3339(hold.expires_at),

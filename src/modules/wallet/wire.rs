@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use super::admin::Adjustment;
 use super::commands::{Issue, Payee, Refunding};
@@ -96,7 +96,7 @@ bodies! {
     /// A hold to be captured.
     CaptureBody {
         /// All of it, unless sent; the rest is released.
-        #[schema(schema_with = amount, required = false)]
+        #[schema(schema_with = part, required = false)]
         #[serde(default)]
         amount: Option<Value>,
     }
@@ -105,7 +105,7 @@ bodies! {
     /// What is to be put back.
     RefundBody {
         /// All that is left, unless sent.
-        #[schema(schema_with = amount, required = false)]
+        #[schema(schema_with = part, required = false)]
         #[serde(default)]
         amount: Option<Value>,
         /// What becomes of credits whose lot has expired since; `restore`, unless sent.
@@ -129,17 +129,22 @@ bodies! {
 
 /// One of the two.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({"account_number": "12345678901287"}))]
+#[schema(min_properties = 1, max_properties = 1, example = json!({"account_number": "12345678901244"}))]
 #[serde(deny_unknown_fields)]
 pub struct PayeeBody {
     /// A person connected to the same app.
     #[schema(required = false, nullable = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "never_null")]
     user_id: Option<String>,
     /// Whoever it is: ask `GET /v1/accounts/{account_number}` for the name first.
     #[schema(required = false, nullable = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "never_null")]
     account_number: Option<String>,
+}
+
+/// There or not: there is no third.
+fn never_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(value).map(Some)
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -162,23 +167,37 @@ pub struct WhyBody {
 }
 
 fn amount() -> Object {
-    let amount = ObjectBuilder::new().schema_type(Type::Integer);
+    credits(Type::Integer, "Whole credits: 100, not 100.0")
+}
+
+/// An amount that may be left out.
+fn part() -> Object {
+    let integer_or_null = SchemaType::from_iter([Type::Integer, Type::Null]);
+    credits(integer_or_null, "Whole credits: 100, not 100.0; all that there is, unless sent")
+}
+
+fn credits(schema_type: impl Into<SchemaType>, description: &str) -> Object {
+    let amount = ObjectBuilder::new().schema_type(schema_type);
     let most = usize::try_from(CREDITS_MAX).unwrap_or(usize::MAX);
     amount
         .minimum(Some(1))
         .maximum(Some(most))
-        .description(Some("Whole credits: 100, not 100.0"))
+        .description(Some(description))
         .examples([25])
         .build()
 }
 
 fn metadata() -> Object {
-    let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(TEXT_CHARACTERS_MAX));
-    let metadata = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(text));
+    let text = |most| ObjectBuilder::new().schema_type(Type::String).max_length(Some(most));
+    let name = text(METADATA_NAME_CHARACTERS_MAX).min_length(Some(1)).build();
+    let metadata = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property_names(Some(name))
+        .additional_properties(Some(text(TEXT_CHARACTERS_MAX)));
     metadata.max_properties(Some(METADATA_MAX)).examples([json!({ "order": "991" })]).build()
 }
 
-const REFERENCE_CHARACTERS_MAX: usize = 255;
+pub const REFERENCE_CHARACTERS_MAX: usize = 255;
 const TEXT_CHARACTERS_MAX: usize = 500;
 const METADATA_MAX: usize = 16;
 const METADATA_NAME_CHARACTERS_MAX: usize = 40;

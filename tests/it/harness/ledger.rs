@@ -57,13 +57,13 @@ fn agrees(user: &str, wallet: &Document, mut entries: Vec<Document>) {
 }
 
 fn count(tallies: &mut BTreeMap<String, i64>, entry: &Document) {
-    let name = match (entry.get_str("kind"), entry.get_str("app_id"), entry.get_object_id("parent"))
-    {
-        (Ok("credit"), Ok(app), _) => {
+    let text = |name| entry.get_str(name).unwrap_or_default();
+    let name = match (text("kind"), text("scope").split_once(':')) {
+        ("credit", Some(("app", app))) => {
             let at = rfc3339(*entry.get_datetime("created_at").expect("a time"));
             format!("issued:{app}:{}", &at[..10])
         }
-        (Ok("refund"), _, Ok(original)) => format!("refunded:{original}"),
+        ("refund", _) => format!("refunded:{}", entry.get_object_id("parent").expect("its parent")),
         _ => return,
     };
     *tallies.entry(name).or_default() += number(entry, "amount");
