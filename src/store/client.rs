@@ -175,7 +175,7 @@ impl Store {
         };
         let deadline = warrant.deadline + GRACE;
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Unit::new(mode, warrant, hints.0, body, reply, running)))?;
+        self.enqueue(Box::new(Unit::new(mode, warrant, hints, body, reply, running)))?;
         match self.until(deadline, answer).await? {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(Fault::internal("the lane dropped a unit")),
@@ -277,10 +277,13 @@ impl Store {
     }
 }
 
-/// The records that a unit is going to ask for and change. What is only looked at, and shared by
-/// many (an app), does not belong here: a blocked record holds up whoever names it.
+/// The records that a unit is going to ask for, so that they are read at once. What it is going to
+/// change is named apart: a blocked record holds up whoever names it.
 #[derive(Default)]
-pub struct Hints(Vec<Locator>);
+pub struct Hints {
+    pub(super) changes: Vec<Locator>,
+    pub(super) looks: Vec<Locator>,
+}
 
 impl Hints {
     pub fn none() -> Self {
@@ -289,13 +292,21 @@ impl Hints {
 
     #[must_use]
     pub fn and<R: Record>(mut self, key: &Key<R>) -> Self {
-        self.0.push(key.locator.clone());
+        self.changes.push(key.locator.clone());
+        self
+    }
+
+    /// What is only looked at.
+    #[must_use]
+    pub fn look<R: Record>(mut self, key: &Key<R>) -> Self {
+        self.looks.push(key.locator.clone());
         self
     }
 
     #[must_use]
     pub fn with(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
+        self.changes.extend(others.changes);
+        self.looks.extend(others.looks);
         self
     }
 }

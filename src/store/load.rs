@@ -16,7 +16,8 @@ use super::write::{IDEMPOTENCY, Units};
 pub(super) fn wanted_first(units: &Units) -> Vec<Locator> {
     let mut wanted: Vec<Locator> = Vec::new();
     for unit in units {
-        wanted.extend(unit.hints().iter().cloned());
+        let hints = unit.hints();
+        wanted.extend(hints.changes.iter().chain(&hints.looks).cloned());
         let provisos = unit.warrant().provisos.iter();
         wanted.extend(provisos.map(|p| Locator::id(p.collection, p.id.clone())));
     }

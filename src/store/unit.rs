@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::client::Inner;
+use super::client::{Hints, Inner};
 use super::record::Locator;
 use super::work::{self, Done, Stop, Work, Written};
 use crate::audit::warrant::{Idempotency, Warrant};
@@ -20,8 +20,8 @@ use crate::kernel::ids::EntryId;
 /// A unit without its types, so that the lane can hold units of all kinds.
 pub(super) trait Operation: Send + Sync {
     fn warrant(&self) -> &Warrant;
-    fn hints(&self) -> &[Locator];
-    /// The hints as names, made once.
+    fn hints(&self) -> &Hints;
+    /// What it is going to change, as names, made once.
     fn names(&self) -> &[String];
     /// Forgets what the last pass answered.
     fn reset(&mut self);
@@ -66,7 +66,7 @@ enum Remembered<A> {
 
 pub(super) struct Unit<A, F> {
     pub warrant: Warrant,
-    pub hints: Vec<Locator>,
+    pub hints: Hints,
     names: Vec<String>,
     pub body: F,
     pub reply: oneshot::Sender<Result<Done<A>, Fault>>,
@@ -98,12 +98,12 @@ impl<A, F> Unit<A, F> {
     pub fn new(
         mode: Mode,
         warrant: Warrant,
-        hints: Vec<Locator>,
+        hints: Hints,
         body: F,
         reply: oneshot::Sender<Result<Done<A>, Fault>>,
         running: Option<Running>,
     ) -> Self {
-        let names = hints.iter().map(Locator::name).collect();
+        let names = hints.changes.iter().map(Locator::name).collect();
         Self {
             warrant,
             hints,
@@ -128,7 +128,7 @@ where
         &self.warrant
     }
 
-    fn hints(&self) -> &[Locator] {
+    fn hints(&self) -> &Hints {
         &self.hints
     }
 
@@ -208,7 +208,7 @@ where
     }
 
     fn weight(&self) -> usize {
-        WEIGHT_BYTES * (1 + self.hints.len())
+        WEIGHT_BYTES * (1 + self.hints.changes.len())
     }
 
     fn is_rehearsal(&self) -> bool {

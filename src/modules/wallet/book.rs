@@ -11,7 +11,7 @@ use crate::kernel::credits::CREDITS_MAX;
 use crate::kernel::fault::{Code, Facts, Fault};
 use crate::kernel::ids::{AccountNumber, AppId, ConnectionId, LedgerId, UserId};
 use crate::kernel::time::Timestamp;
-use crate::store::{Stop, Work};
+use crate::store::{Hints, Stop, Work};
 
 /// Who books, as an entry says it.
 #[derive(Debug, Clone)]
@@ -60,6 +60,17 @@ pub struct Slip {
     pub parent: Option<LedgerId>,
     pub counterpart: Option<AccountNumber>,
     pub ids: Series,
+}
+
+impl Slip {
+    /// Where its reference may stand already.
+    pub fn hints(&self, kinds: &[LineKind]) -> Hints {
+        let mut hints = Hints::none();
+        for (kind, reference) in kinds.iter().zip(self.reference.iter().cycle()) {
+            hints = hints.look(&Entry::by_reference(&self.author.scope, *kind, reference));
+        }
+        hints
+    }
 }
 
 /// What was booked: the operation's own entry, and the wallet after it.

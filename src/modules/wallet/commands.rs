@@ -65,7 +65,7 @@ pub async fn credit(grant: &Granted<Credit>, store: &Store, issue: Issue, terms:
     let operation = Operation::Credit { amount: issue.amount, nature };
     let (app, now) = (target.app.clone(), at);
     let hints = Hints::none().and(&Tally::key_of(&Tally::issued(&app, now)));
-    let plan = Plan::new(grant, store, &terms).hinting(hints);
+    let plan = Plan::new(grant, store, &terms, &[LineKind::Credit]).hinting(hints);
     plan.run(operation, move |work| count_issued(work, &app, issue, now)).await
 }
 
@@ -99,7 +99,8 @@ fn count_issued(work: &mut Work, app: &AppId, issue: Issue, now: Timestamp) -> R
 const TALLY_DAYS: i64 = 40;
 
 pub async fn debit(grant: &Granted<Debit>, store: &Store, amount: Credits, terms: Terms) -> Moved {
-    Plan::new(grant, store, &terms).run(Operation::Debit { amount }, |_| Ok(())).await
+    let plan = Plan::new(grant, store, &terms, &[LineKind::Debit]);
+    plan.run(Operation::Debit { amount }, |_| Ok(())).await
 }
 
 /// Both sides in one unit: what the one loses the other has.
@@ -115,7 +116,12 @@ pub async fn transfer(
     if payee == target.user {
         return Err(Fault::invalid("/to", "not_accepted", "somebody else's wallet"));
     }
-    let plan = Plan::new(grant, store, &terms).hinting(Hints::none().and(&Holder::by_id(payee)));
+    let mut hints = Hints::none().and(&Holder::by_id(payee));
+    if let Payee::User(_) = to {
+        hints = hints.look(&Connection::between(payee, &target.app));
+    }
+    let kinds = [LineKind::TransferOut, LineKind::TransferIn];
+    let plan = Plan::new(grant, store, &terms, &kinds).hinting(hints);
     let (incoming, payer) = (plan.slip(grant, store), target.user);
     let send = Operation::Send { amount };
     let done = plan.unit(move |work, slip| {
@@ -189,7 +195,7 @@ pub async fn hold(
     terms: Terms,
 ) -> Result<Done<HeldView>, Fault> {
     let target = grant.target().clone();
-    let plan = Plan::new(grant, store, &terms);
+    let plan = Plan::new(grant, store, &terms, &[LineKind::Hold]);
     let done = plan.unit(move |work, slip| {
         // From the moment of the decision on: whose clock is slow gets its whole time, too.
         let at = work.get(&Holder::by_id(target.user))?.moment(work.now());
@@ -233,7 +239,7 @@ async fn resolve<A: Mutating<Target = OnUser>>(
     terms: Terms,
 ) -> Moved {
     let (user, app) = (grant.target().user, grant.target().app.clone());
-    let plan = Plan::new(grant, store, &terms);
+    let plan = Plan::new(grant, store, &terms, &[operation.kind()]);
     let done =
         plan.unit(move |work, slip| resolved(work, user, slip, hold, Some(&app), &operation));
     done.await
@@ -265,7 +271,8 @@ pub async fn refund(
 ) -> Moved {
     let target = grant.target().clone();
     let tally = Tally::refunded(refunding.entry);
-    let plan = Plan::new(grant, store, &terms).hinting(Hints::none().and(&Tally::key_of(&tally)));
+    let hints = Hints::none().and(&Tally::key_of(&tally)).look(&Entry::by_id(refunding.entry));
+    let plan = Plan::new(grant, store, &terms, &[LineKind::Refund]).hinting(hints);
     let done = plan.unit(move |work, slip| {
         let entry = work.get(&Entry::by_id(refunding.entry))?;
         if entry.user_id != target.user || entry.app_id.as_ref() != Some(&target.app) {

@@ -1,8 +1,8 @@
 //! A unit on one person's wallet: what the operations have in common.
 
 use super::book::{Author, Booked, Slip, book};
-use super::entry::{Entry, Note};
-use super::model::Operation;
+use super::entry::Note;
+use super::model::{LineKind, Operation};
 use super::record::Holder;
 use super::view::MovedView;
 use crate::access::action::Mutating;
@@ -47,10 +47,11 @@ impl Plan {
         grant: &Granted<A>,
         store: &Store,
         terms: &Terms,
+        kinds: &[LineKind],
     ) -> Self {
         let (warrant, user) = (grant.warrant(), grant.target().user);
         let slip = slip(&warrant, store, terms);
-        let hints = Hints::none().and(&Holder::by_id(user));
+        let hints = Hints::none().and(&Holder::by_id(user)).with(slip.hints(kinds));
         Self { store: store.clone(), warrant, user, slip, hints, purpose: terms.purpose }
     }
 
@@ -72,14 +73,7 @@ impl Plan {
         besides: impl Fn(&mut Work) -> Result<(), Stop> + Send + Sync + 'static,
     ) -> Moved {
         let user = self.user;
-        let hints = match &self.slip.reference {
-            Some(reference) => {
-                let scope = &self.slip.author.scope;
-                Hints::none().and(&Entry::by_reference(scope, operation.kind(), reference))
-            }
-            None => Hints::none(),
-        };
-        let done = self.hinting(hints).unit(move |work, slip| {
+        let done = self.unit(move |work, slip| {
             let booked = book(work, user, slip, &operation)?;
             besides(work)?;
             Ok(booked)
