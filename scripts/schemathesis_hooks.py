@@ -49,8 +49,15 @@ def is_kept(name, value):
 others = {name: itertools.cycle(values) for name, values in FIXTURES["spare"].items()}
 
 
+def is_of_wallet(case):
+    """Credits are read or moved, which ends nothing; a wallet that is frozen could be a caller's own."""
+    return "/wallet" in case.operation.path and not case.operation.path.endswith("freeze")
+
+
 def ends_something(case):
     """Of a person, what could end the connection that `me` is; of all else, every change."""
+    if is_of_wallet(case):
+        return False
     admins = "admins" in (case.operation.tags or [])
     rotates = case.operation.path.endswith("/key")
     return case.method.upper() != "GET" and (admins or rotates or case.method.upper() == "DELETE")
@@ -76,10 +83,18 @@ MEANT = {
     "language": itertools.cycle(["en", "pt-BR", "zh-Hant-TW"]),
     "avatar_url": itertools.cycle(["https://example.com/ada.png", "http://localhost:8080/ada"]),
     "expires_at": itertools.cycle(FIXTURES["moments"]),
+    "effective_at": itertools.cycle(FIXTURES["soon"]),
+    "reference": (f"reference {number}" for number in itertools.count()),
     "email": (f"Ada{number}@B\u00fccher.example" for number in itertools.count()),
     "allowed_ips": (f"10.{number >> 8 & 255}.{number & 255}.0/24" for number in itertools.count()),
     "identifier": itertools.cycle([*FIXTURES["queries"]["email"], *FIXTURES["queries"]["phone"]]),
 }
+AMOUNTS = itertools.cycle([*range(1, 16), 2**50])  # the last is more than most have
+PAYEES = itertools.cycle(
+    {name: value}
+    for two in zip(FIXTURES["kept"]["user"], FIXTURES["values"]["account_number"][::-1])
+    for name, value in zip(("user_id", "account_number"), two)
+)
 turns = itertools.count()
 
 
@@ -88,6 +103,12 @@ def with_meaning(name, value):
         return ["member"]
     if isinstance(value, list):
         return [with_meaning(name, one) for one in value]
+    if name == "amount" and isinstance(value, int):
+        return next(AMOUNTS)
+    if name == "to" and isinstance(value, dict):
+        return next(PAYEES)
+    if name == "metadata" and isinstance(value, dict):
+        value = {with_meaning("", below).strip() or "x": one for below, one in value.items()}
     if isinstance(value, dict):
         return {below: with_meaning(below, one) for below, one in value.items()}
     if not isinstance(value, str):
@@ -98,14 +119,37 @@ def with_meaning(name, value):
     return "".join(one if one.isprintable() else "x" for one in value)
 
 
+# Holds and debits with whose wallet they are in: each in its turn, because it is used up.
+wallets = {name: itertools.cycle(pairs) for name, pairs in FIXTURES["of_wallets"].items()}
+owners = itertools.cycle(FIXTURES["kept"]["user"])
+
+
+def give_owner(path):
+    # One who may be frozen, suspended or gone by now.
+    if path["user"] in FIXTURES["spare"]["user"]:
+        path["user"] = next(owners)
+    for name in path.keys() & wallets.keys():
+        if path[name] not in FIXTURES["values"][name]:
+            continue
+        owner, path[name] = next(wallets[name])
+        while path["user"] == "me" and owner != FIXTURES["kept"]["user"][0]:
+            owner, path[name] = next(wallets[name])
+        if path["user"] != "me":
+            path["user"] = owner
+
+
 def give_meaning(case):
     if not case.meta.generation.mode.is_positive or next(turns) % 4 == 0:
         return
     path, body, query = case.path_parameters or {}, case.body, case.query
+    if is_of_wallet(case):
+        give_owner(path)
     if isinstance(body, dict):
         body = {name: with_meaning(name, value) for name, value in body.items()}
         if isinstance(body.get("user_id"), str):
             body["user_id"] = FIXTURES["one_of"].get(path.get("registration"))
+        if body.get("extend_seconds") or body.get("expired") == "extend":
+            body |= {"expired": "extend", "extend_seconds": body.get("extend_seconds") or 3600}
         if isinstance(body.get("replaces"), str):
             body["replaces"] = next(iter(FIXTURES["keys_of"].get(path.get("app"), [])), None)
         if case.operation.label == "POST /v1/users":
@@ -125,9 +169,16 @@ def give_meaning(case):
 WAYS = ["email", "phone", "username", "app_username", "account_number", "id", "ids"]
 
 
+def only_ask_with_a_key(case):
+    """Of a wallet's operations a dry run needs no Idempotency-Key, but no document can say so."""
+    if "/wallet/" in case.operation.path and "Idempotency-Key" not in (case.headers or {}):
+        case.query = {name: value for name, value in (case.query or {}).items() if name != "dry_run"}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     spare_the_kept(case)
+    only_ask_with_a_key(case)
     if case.meta is not None:
         give_meaning(case)
 
@@ -156,6 +207,11 @@ BEYOND_SCHEMA = [
     ("too_large", FREE, "the size in bytes"),
     ("too_deep", FREE + "|^$", "the levels"),
     ("too_many", FREE, "the values"),
+    ("not_whole", r"^/amount$", "1.0, which is an integer to JSON Schema"),
+    ("required", r"^/extend_seconds$", "for how long, and only with `expired: extend`"),
+    ("invalid_key", r"^/metadata$", "a name: no control characters, no blanks around it"),
+    ("too_long", r"^/metadata/", "NUL"),
+    ("too_many", r"^from$", "the entries that a statement would have"),
 ]
 
 # The same for `not_accepted`, by what it says: the meaning of texts.
@@ -178,6 +234,11 @@ MEANINGS = [
     r"^one of .* at a time$",  # parameters that exclude each other
     r"^an RFC 3339 time to come$",
     r"^a time to come, at most 90 days after the key",
+    r"^an RFC 3339 time that is not in the future$",
+    r"^a time that is not before `from`$",
+    r"^a time to come, and after effective_at$",
+    r"^only with `expired: extend`$",
+    r"^somebody else's wallet$",  # whose the path names
     r"^an IP address(, or a prefix as it is stored$| or a network)",  # digits that are none
 ]
 
@@ -186,6 +247,10 @@ STATE = {
     "invalid_cursor": "a cursor is opaque: nobody but Purser can make one",
     "revision_mismatch": "an `If-Match` of another version, which is what it is for",
     "idempotency_key_reused": "the same key for another request",
+    "insufficient_credits": "what the wallet has",
+    "exceeds_hold": "what the hold has",
+    "exceeds_refundable": "what is left of the entry",
+    "not_refundable": "the kind of the entry",
 }
 
 
@@ -193,6 +258,9 @@ def is_beyond_schema(error):
     code, place, detail = error["code"], error["pointer"], error["detail"]
     # To JSON Schema 1.0 is an integer. Purser wants 1: amounts are never fractions.
     if code == "wrong_type" and detail == "expected an integer":
+        return True
+    # What the wallet has already.
+    if (code, place) == ("out_of_range", "/amount") and detail.startswith("the balance would grow beyond"):
         return True
     if any(code == known and re.search(where, place) for known, where, _ in BEYOND_SCHEMA):
         return True

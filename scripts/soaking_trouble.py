@@ -98,8 +98,15 @@ class ReplicaSet:
         return True
 
     def primary(self):
-        """Who says so (of two, the one that has not noticed yet may be meant), or nobody."""
-        return next((member for member in self.members if member.is_primary()), None)
+        """Whoever is, once somebody is (of two, the one that has not noticed yet may be meant)."""
+        found = []
+
+        def somebody():
+            found[:] = [member for member in self.members if member.is_primary()]
+            return found
+
+        until(somebody, HEALTHY_SECONDS, "there is no primary")
+        return found[0]
 
     def recover(self):
         until(self.is_healthy, HEALTHY_SECONDS, "the replica set does not get well")
@@ -123,8 +130,6 @@ class ReplicaSet:
     def everything_in(self, collection, fields):
         """Its documents as a majority knows them, with only these fields of them."""
         primary = self.primary()
-        if primary is None:
-            raise Failure("there is no primary to read from")
         find = {"find": collection, "projection": dict.fromkeys(fields, 1), "batchSize": 2000}
         find |= {"readConcern": {"level": "majority"}, "$db": "purser"}
         documents = []
@@ -264,6 +269,7 @@ class Trouble(threading.Thread):
             "a mongod stopped for seconds": self.stop_mongod,
             "the primary stopped for seconds": self.stop_primary,
             "no majority for seconds": self.stop_majority,
+            "the primary dies with what nobody else has": self.strand_primary,
             "commands fail": self.fail_commands,
             "connections are cut": self.cut_connections,
         }
@@ -339,17 +345,11 @@ class Trouble(threading.Thread):
 
     # MongoDB
 
-    def primary(self):
-        primary = self.set.primary()
-        if primary is None:
-            raise Failure("there is no primary although nothing was done to it")
-        return primary
-
     def kill_mongod(self):
         self.kill_one(self.chance.choice(self.set.members))
 
     def kill_primary(self):
-        self.kill_one(self.primary())
+        self.kill_one(self.set.primary())
 
     def kill_one(self, member):
         member.kill()
@@ -357,7 +357,7 @@ class Trouble(threading.Thread):
         member.start()
 
     def kill_both(self):
-        primary, node = self.primary(), self.chance.choice(self.nodes)
+        primary, node = self.set.primary(), self.chance.choice(self.nodes)
         primary.kill()
         node.kill()
         self.pause(0.0, 1.0)
@@ -367,16 +367,31 @@ class Trouble(threading.Thread):
     def step_down(self):
         command = {"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 2, "force": True}
         with contextlib.suppress(*UNREACHABLE):  # it may hang up on who asked for that
-            self.primary().ask(command, 10.0)
+            self.set.primary().ask(command, 10.0)
 
     def stop_mongod(self):
         self.stop_some([self.chance.choice(self.set.members)], 6.0)
 
     def stop_primary(self):
-        self.stop_some([self.primary()], 6.0)
+        self.stop_some([self.set.primary()], 6.0)
 
     def stop_majority(self):
         self.stop_some(self.chance.sample(self.set.members, 2), 4.0)
+
+    def strand_primary(self):
+        """Nobody copies what it commits, for longer than Purser waits: what it has told callers by then,
+        also those who ask again, must not be among what dies with it."""
+        primary = self.set.primary()
+        others = [member for member in self.set.members if member is not primary]
+        copying = {"configureFailPoint": "stopReplProducer"}
+        for other in others:
+            other.ask({**copying, "mode": "alwaysOn"})
+        self.pause(5.0, 9.0)
+        primary.kill()
+        for other in others:
+            other.ask({**copying, "mode": "off"})
+        self.pause(0.0, 1.0)
+        primary.start()
 
     def stop_some(self, members, seconds):
         for member in members:

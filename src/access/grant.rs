@@ -48,6 +48,15 @@ pub struct OnUser {
     pub records: Records,
 }
 
+/// One person as one app reaches it, for what is decided in the transaction: the record itself, which
+/// such requests change again and again, is not read at the door.
+#[derive(Debug, Clone)]
+pub struct OnTie {
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub app: AppId,
+}
+
 /// What a grant was made from: for reading. What is written is read again in its transaction.
 #[derive(Clone)]
 pub struct Records {
@@ -89,6 +98,16 @@ pub trait Names {
 }
 
 impl Names for OnUser {
+    fn user(&self) -> Option<String> {
+        Some(self.user.to_string())
+    }
+
+    fn app(&self) -> Option<String> {
+        Some(self.app.to_string())
+    }
+}
+
+impl Names for OnTie {
     fn user(&self) -> Option<String> {
         Some(self.user.to_string())
     }
@@ -155,5 +174,13 @@ impl<A: Mutating> Granted<A> {
     #[must_use]
     pub fn repeatable(self, repeatable: Repeatable) -> Self {
         Self { repeatable, ..self }
+    }
+
+    /// The same once more, for whoever does one thing many times with one grant, each under an
+    /// Idempotency-Key of its own.
+    #[must_use]
+    pub fn repeated(&self, repeatable: Repeatable) -> Self {
+        let (target, caller) = (self.target.clone(), self.caller.clone());
+        Self { target, caller, context: self.context.clone(), repeatable, action: PhantomData }
     }
 }

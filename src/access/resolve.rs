@@ -9,7 +9,7 @@ use bson::oid::ObjectId;
 
 use super::fields::Fields;
 use super::gate::{Gate, Resolve, pass};
-use super::grant::{Caller, OnApp, OnPlatform, OnUser};
+use super::grant::{Caller, OnApp, OnPlatform, OnTie, OnUser};
 use super::key;
 use super::last_used::Used;
 use super::limiter::Limited;
@@ -57,43 +57,23 @@ impl Resolve for OnApp {
 
 impl Resolve for OnUser {
     async fn resolve(gate: &Gate, head: &Head, needs: Permission) -> Result<(Self, Caller), Fault> {
-        let key = Gate::key(head)?;
-        let asked = head.user.as_deref().unwrap_or_default();
-        let tie = match key.kind() {
-            KeyKind::App => gate.tie_of_app(head, &key, asked).await?,
-            KeyKind::Connection => gate.tie_of_key(head, &key).await?,
-            KeyKind::Operator => {
-                gate.recognise(head, &key).await?;
-                let detail = "This needs an app key or a connection key.";
-                return Err(Fault::new(Code::WrongCredential, detail));
-            }
-        };
+        let (key, tie) = gate.tied(head).await?;
         let id = UserId(object_id(tie.connection.raw(), "user_id")?);
         let (user, tie) = gate.up_to_date(head, id, tie).await?;
-        let quota = gate.spend(&limits_of(&tie)?, head.context.now).await?;
-        if needs == Permission::ByApp && key.kind() != KeyKind::App {
-            return Err(rule::wrong_credential(needs));
-        }
-        if asked != ME && asked.parse() != Ok(id) {
-            return Err(Fault::of(Code::NotFound));
-        }
-        let connection_key = (key.kind() == KeyKind::Connection).then_some(key.id());
-        rule::connection(Some(tie.connection.raw()), connection_key, head.context.now)?;
-        rule::user(user.as_ref().map(Snapshot::raw))?;
-        rule::permission(needs, tie.connection.raw(), tie.app.record.raw())?;
+        let whose = user.as_ref().map(Snapshot::raw);
+        let (tied, caller) = gate.reached(head, &key, &tie, needs, || rule::user(whose)).await?;
         let user = user.ok_or_else(|| Fault::of(Code::NotFound))?;
-        let connection = ConnectionId(object_id(tie.connection.raw(), "_id")?);
-        let app = tie.app.id;
-        let scope = match &tie.key {
-            Presented::OfApp(_) => format!("app:{app}"),
-            Presented::OfConnection(..) => format!("connection:{connection}"),
-        };
-        let standing =
-            Standing::OnUser { app: app.clone(), key: tie.key, connection, user: id, needs };
-        let caller = of_app(&app, Some(connection), standing, quota, scope);
         let records =
             super::grant::Records { user, connection: tie.connection, app: tie.app.record };
-        Ok((Self { user: id, connection, app, records }, caller))
+        let OnTie { user, connection, app } = tied;
+        Ok((Self { user, connection, app, records }, caller))
+    }
+}
+
+impl Resolve for OnTie {
+    async fn resolve(gate: &Gate, head: &Head, needs: Permission) -> Result<(Self, Caller), Fault> {
+        let (key, tie) = gate.tied(head).await?;
+        gate.reached(head, &key, &tie, needs, || Ok(())).await
     }
 }
 
@@ -124,6 +104,61 @@ impl Resolve for OnPlatform {
 }
 
 impl Gate {
+    /// The connection that the key is for, or that its app has with the user who is asked for.
+    async fn tied(&self, head: &Head) -> Result<(ApiKey, Tie), Fault> {
+        let key = Self::key(head)?;
+        let asked = head.user.as_deref().unwrap_or_default();
+        let tie = match key.kind() {
+            KeyKind::App => self.tie_of_app(head, &key, asked).await?,
+            KeyKind::Connection => self.tie_of_key(head, &key).await?,
+            KeyKind::Operator => {
+                self.recognise(head, &key).await?;
+                let detail = "This needs an app key or a connection key.";
+                return Err(Fault::new(Code::WrongCredential, detail));
+            }
+        };
+        Ok((key, tie))
+    }
+
+    /// The tie and its caller, if that may do what it asks for. `user` is what the record itself says.
+    async fn reached(
+        &self,
+        head: &Head,
+        key: &ApiKey,
+        tie: &Tie,
+        needs: Permission,
+        user: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<(OnTie, Caller), Fault> {
+        let id = UserId(object_id(tie.connection.raw(), "user_id")?);
+        let quota = self.spend(&limits_of(tie)?, head.context.now).await?;
+        if needs == Permission::ByApp && key.kind() != KeyKind::App {
+            return Err(rule::wrong_credential(needs));
+        }
+        let asked = head.user.as_deref().unwrap_or_default();
+        if asked != ME && asked.parse() != Ok(id) {
+            return Err(Fault::of(Code::NotFound));
+        }
+        let connection_key = (key.kind() == KeyKind::Connection).then_some(key.id());
+        rule::connection(Some(tie.connection.raw()), connection_key, head.context.now)?;
+        user()?;
+        rule::permission(needs, tie.connection.raw(), tie.app.record.raw())?;
+        let connection = ConnectionId(object_id(tie.connection.raw(), "_id")?);
+        let app = tie.app.id.clone();
+        let scope = match &tie.key {
+            Presented::OfApp(_) => format!("app:{app}"),
+            Presented::OfConnection(..) => format!("connection:{connection}"),
+        };
+        let standing = Standing::OnUser {
+            app: app.clone(),
+            key: tie.key.clone(),
+            connection,
+            user: id,
+            needs,
+        };
+        let caller = of_app(&app, Some(connection), standing, quota, scope);
+        Ok((OnTie { user: id, connection, app }, caller))
+    }
+
     fn key(head: &Head) -> Result<ApiKey, Fault> {
         head.credential.as_deref().and_then(ApiKey::parse).ok_or_else(rule::unauthenticated)
     }

@@ -72,7 +72,7 @@ pub async fn load(purser: &Purser, variables: &mut Variables, people: u32) -> Re
     Ok(())
 }
 
-fn app() -> Value {
+pub(super) fn app() -> Value {
     let limits = json!({ "requests_per_minute": RATE_MAX, "requests_per_hour": RATE_MAX });
     json!({
         "app_id": APP,

@@ -112,8 +112,8 @@ pub fn response(fault: &Fault, request_id: &str) -> HttpResponse {
         code: code.name(),
         request_id,
         errors: errors.collect(),
-        short_by: fault.facts().short_by,
-        entry_id: fault.facts().entry_id.as_deref(),
+        short_by: fault.facts().and_then(|facts| facts.short_by),
+        entry_id: fault.facts().and_then(|facts| facts.entry_id.as_deref()),
     };
     let text = serde_json::to_string(&body).expect("a problem has only texts and numbers");
     let mut response = HttpResponse::build(status);

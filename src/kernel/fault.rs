@@ -167,7 +167,7 @@ pub struct Fault {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     #[serde(default)]
-    facts: Facts,
+    facts: Option<Box<Facts>>,
     retry_after_seconds: Option<u32>,
     #[serde(skip)]
     quota: Option<Box<Quota>>,
@@ -188,7 +188,7 @@ impl Fault {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            facts: Facts::default(),
+            facts: None,
             retry_after_seconds: None,
             quota: None,
             replayed: false,
@@ -253,12 +253,12 @@ impl Fault {
 
     #[must_use]
     pub fn with_facts(mut self, facts: Facts) -> Self {
-        self.facts = facts;
+        self.facts = Some(Box::new(facts));
         self
     }
 
-    pub fn facts(&self) -> &Facts {
-        &self.facts
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
     }
 
     pub fn code(&self) -> Code {

@@ -8,6 +8,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mongodb::ClientSession;
@@ -24,8 +25,11 @@ use super::write;
 const COMMITTERS: usize = 2;
 /// Sessions that the lane needs.
 pub(super) const SESSIONS: usize = COMMITTERS + super::aside::SEATS;
-/// Fewer units than this are not shared out among idle committers: a transaction has its price.
+/// Fewer units than this are neither shared out among idle committers nor sent beside a transaction
+/// that is under way: each has its price, and what arrives meanwhile goes with them.
 const WORTH_SHARING: usize = 16;
+/// A transaction that takes longer than this holds nobody up.
+const PATIENCE: Duration = Duration::from_millis(25);
 
 pub(super) type Queued = Box<dyn Operation>;
 
@@ -37,6 +41,8 @@ pub(super) struct Lane {
     busy: HashSet<String>,
     /// Taken from the queue, in its order.
     waiting: VecDeque<Queued>,
+    /// When the last transaction was sent.
+    sent: Instant,
     aside: Arc<Aside>,
 }
 
@@ -56,6 +62,7 @@ impl Lane {
             under_way: JoinSet::new(),
             busy: HashSet::new(),
             waiting: VecDeque::new(),
+            sent: Instant::now(),
             aside: Arc::new(Aside::new(sessions)),
         }
     }
@@ -73,7 +80,9 @@ impl Lane {
             self.dispatch();
             let waiting = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
             self.store.figures.waiting.set(waiting);
+            let patient = !self.idle.is_empty() && !self.waiting.is_empty() && self.is_patient();
             tokio::select! {
+                () = tokio::time::sleep_until((self.sent + PATIENCE).into()), if patient => {}
                 Some(landed) = self.under_way.join_next() => self.land(landed.ok()),
                 unit = queue.recv(), if open && self.waiting.len() < waiting_max => match unit {
                     Some(unit) => self.waiting.push_back(unit),
@@ -85,8 +94,15 @@ impl Lane {
         self.aside.finished().await;
     }
 
+    /// Whether it is better to wait for the transaction under way than to send a few units beside it.
+    fn is_patient(&self) -> bool {
+        !self.under_way.is_empty()
+            && self.waiting.len() < WORTH_SHARING
+            && self.sent.elapsed() < PATIENCE
+    }
+
     fn dispatch(&mut self) {
-        while !self.idle.is_empty() {
+        while !self.idle.is_empty() && !self.is_patient() {
             let mut units = self.take();
             if self.idle.len() > 1 {
                 self.give_back(&mut units);
@@ -97,6 +113,7 @@ impl Lane {
             let Some(mut session) = self.idle.pop() else { return };
             let names = names(&units);
             self.busy.extend(names.iter().cloned());
+            self.sent = Instant::now();
             let (store, aside) = (Arc::clone(&self.store), Arc::clone(&self.aside));
             self.under_way.spawn(async move {
                 let settled = settle(&store, &aside, &mut session, units);

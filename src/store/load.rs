@@ -72,9 +72,10 @@ fn filter(locators: &[&Locator]) -> Document {
         each.map(|(field, values)| ((*field).to_owned(), doc! { "$in": values }.into())).collect()
     };
     let mut branches: Vec<Document> = asked.into_iter().map(branch).collect();
-    match branches.len() {
-        1 => branches.remove(0),
-        _ => doc! { "$or": branches },
+    if branches.len() == 1 {
+        branches.remove(0)
+    } else {
+        doc! { "$or": branches }
     }
 }
 

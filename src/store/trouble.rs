@@ -28,6 +28,9 @@ pub(super) enum Trouble {
 const WRITE_CONFLICT: i32 = 112;
 const DUPLICATE_KEY: i32 = 11000;
 const NO_SUCH_TRANSACTION: i32 = 251;
+/// A server that steps down, shuts down or is none that could answer: those that the drivers'
+/// specification retries. The driver itself does so once.
+const AWAY: &[i32] = &[6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
 pub(super) fn of(error: &Error) -> Trouble {
     let code = code_of(error);
@@ -36,7 +39,8 @@ pub(super) fn of(error: &Error) -> Trouble {
         Some(DUPLICATE_KEY) => return Trouble::Duplicate,
         _ => {}
     }
-    if error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code == Some(NO_SUCH_TRANSACTION) {
+    let gone = |code| code == NO_SUCH_TRANSACTION || AWAY.contains(&code);
+    if error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code.is_some_and(gone) {
         return Trouble::Transient(describe(error));
     }
     match *error.kind {

@@ -238,9 +238,12 @@ fn is_final(fault: &Fault) -> bool {
 }
 
 fn copy(fault: &Fault) -> Fault {
-    Fault::new(fault.code(), fault.detail().to_owned())
-        .with_errors(fault.errors().to_vec())
-        .with_facts(fault.facts().clone())
+    let copy = Fault::new(fault.code(), fault.detail().to_owned());
+    let copy = copy.with_errors(fault.errors().to_vec());
+    match fault.facts() {
+        Some(facts) => copy.with_facts(facts.clone()),
+        None => copy,
+    }
 }
 
 /// The idempotency keys that are being worked on in this process.

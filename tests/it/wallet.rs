@@ -696,9 +696,10 @@ fn a_sibling_moves_credits_inside_its_own_unit_once_for_each_reference() {
     assert_eq!((given.1, taken.1), (100, 70));
     let again = unit(bill(30, "sub:1:1"), take).expect_err("it was taken before");
     assert_eq!(again.code(), Code::DuplicateReference);
-    assert_eq!(again.facts().entry_id, Some(taken.0.to_string()));
+    let facts = again.facts().expect("facts");
+    assert_eq!(facts.entry_id, Some(taken.0.to_string()));
     let short = unit(bill(71, "sub:1:2"), take).expect_err("there is less");
-    assert_eq!((short.code(), short.facts().short_by), (SHORT, Some(1)));
+    assert_eq!((short.code(), short.facts().and_then(|facts| facts.short_by)), (SHORT, Some(1)));
     let back = bill(10, "sub:1:back");
     let (warrant, hints) = (back.warrant.clone(), purse.hints(user));
     let refund = inner

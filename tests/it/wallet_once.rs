@@ -81,7 +81,23 @@ fn of_500_debits_of_the_last_credit_by_four_apps_through_two_nodes_one_succeeds(
     assert_eq!(one.db_find("wallet_entries", doc! { "kind": "debit" }).len(), 1);
 }
 
-/// What is done with a key that has been used for `{"amount": 3}`, and what it comes to.
+/// A key that was used for a debit of 3 by `shop` of `ada`, and comes again.
+struct Again<'a> {
+    name: &'a str,
+    between: Between,
+    who: &'a Principal,
+    user: &'a str,
+    body: Value,
+    then: Then,
+}
+
+#[derive(Clone, Copy)]
+enum Between {
+    Nothing,
+    /// The first one is sent with its reference, and forgotten after its seven days.
+    SevenDays(Option<&'static str>),
+}
+
 enum Then {
     /// The first answer again.
     Replayed,
@@ -92,121 +108,77 @@ enum Then {
 
 #[test]
 fn a_key_that_comes_again_is_answered_as_its_first_time_whatever_lies_between() {
+    use Between::{Nothing, SevenDays};
     let purser = Purser::start();
     let (shop, ada) = stage(&purser, 1000);
     let bank = issuing(&purser, "bank");
-    let me = bank.register("ada@example.com").1;
+    let me = &bank.register("ada@example.com").1;
     let (bob, _) = shop.register("bob@example.com");
     let path = format!("/v1/users/{bob}/wallet/credits");
     shop.with("Idempotency-Key", "bob").post(&path, json!({ "amount": 1000 })).expect(201);
-    let body = json!({ "amount": 3, "reference": null });
-    let expire = |_: &str| {
+    let (shop, bank, ada, bob) = (&shop, &bank, ada.as_str(), bob.as_str());
+    let (three, four) = (json!({ "amount": 3 }), json!({ "amount": 4 }));
+    let more = json!({ "amount": 3, "reference": null });
+    let named = |reference: &str| json!({ "amount": 3, "reference": reference });
+    let reused = || Then::Refused(422, "idempotency_key_reused");
+    let duplicate = || Then::Refused(409, "duplicate_reference");
+    let again =
+        |name, between, who, user, body, then| Again { name, between, who, user, body, then };
+    let table = [
+        again("the same", Nothing, shop, ada, three.clone(), Then::Replayed),
+        again("with one field more", Nothing, shop, ada, more, reused()),
+        again("another body", Nothing, shop, ada, four, reused()),
+        again("by another app", Nothing, bank, ada, three.clone(), Then::Done),
+        again("by a connection key", Nothing, me, ada, three.clone(), Then::Done),
+        // The reference is the app's, not the person's.
+        again("for another person", Nothing, shop, bob, three.clone(), duplicate()),
+        again("for another person, called so", Nothing, shop, bob, named("bobs"), Then::Done),
+        again("after its days", SevenDays(None), shop, ada, three, duplicate()),
+        again("with its reference", SevenDays(Some("old")), shop, ada, named("old"), duplicate()),
+        again("with a new reference", SevenDays(None), shop, ada, named("new"), Then::Done),
+    ];
+    for (number, case) in table.iter().enumerate() {
+        comes_again(&purser, (shop, ada, bob), &format!("key-{number}"), case);
+    }
+}
+
+fn comes_again(
+    purser: &Purser,
+    (shop, ada, bob): (&Principal, &str, &str),
+    key: &str,
+    case: &Again<'_>,
+) {
+    let Again { name, between, who, user, body, then } = case;
+    let mut first = json!({ "amount": 3 });
+    if let Between::SevenDays(Some(reference)) = between {
+        first["reference"] = json!(reference);
+    }
+    let first = debit(shop, ada, key, first).expect(201);
+    if let Between::SevenDays(_) = between {
         purser.step_clock(8 * DAY_MS);
         purser.db_command(doc! { "delete": "idempotency", "deletes": [{ "q": {}, "limit": 0 }] });
-    };
-    let nothing = |_: &str| {};
-    let table: &[(&str, &dyn Fn(&str), &Principal, &str, Value, Then)] = &[
-        ("the same", &nothing, &shop, &ada, json!({ "amount": 3 }), Then::Replayed),
-        (
-            "with one field more",
-            &nothing,
-            &shop,
-            &ada,
-            body,
-            Then::Refused(422, "idempotency_key_reused"),
-        ),
-        (
-            "another body",
-            &nothing,
-            &shop,
-            &ada,
-            json!({ "amount": 4 }),
-            Then::Refused(422, "idempotency_key_reused"),
-        ),
-        ("by another app", &nothing, &bank, &ada, json!({ "amount": 3 }), Then::Done),
-        (
-            "by a connection key of another app",
-            &nothing,
-            &me,
-            &ada,
-            json!({ "amount": 3 }),
-            Then::Done,
-        ),
-        (
-            "for another person: the reference is the app's",
-            &nothing,
-            &shop,
-            &bob,
-            json!({ "amount": 3 }),
-            Then::Refused(409, "duplicate_reference"),
-        ),
-        (
-            "for another person with a reference of its own",
-            &nothing,
-            &shop,
-            &bob,
-            json!({ "amount": 3, "reference": "bobs" }),
-            Then::Done,
-        ),
-        (
-            "after its seven days",
-            &expire,
-            &shop,
-            &ada,
-            json!({ "amount": 3 }),
-            Then::Refused(409, "duplicate_reference"),
-        ),
-        (
-            "after its seven days, with the reference it had",
-            &expire,
-            &shop,
-            &ada,
-            json!({ "amount": 3, "reference": "after its seven days, with the reference it had" }),
-            Then::Refused(409, "duplicate_reference"),
-        ),
-        (
-            "after its seven days, with a new reference",
-            &expire,
-            &shop,
-            &ada,
-            json!({ "amount": 3, "reference": "new" }),
-            Then::Done,
-        ),
-    ];
-    for (number, (name, between, who, user, body, then)) in table.iter().enumerate() {
-        let key = format!("key-{number}");
-        let mut first = json!({ "amount": 3 });
-        if name.ends_with("it had") {
-            first["reference"] = json!(name);
+    }
+    let before = balance(shop, ada) + balance(shop, bob);
+
+    let again = debit(who, user, key, body.clone());
+
+    let moved = before - balance(shop, ada) - balance(shop, bob);
+    let replayed = again.header("idempotency-replayed").is_some();
+    match then {
+        Then::Replayed => {
+            assert_eq!((replayed, moved), (true, 0), "{name}");
+            assert_eq!(again.expect(201), first, "{name}");
         }
-        let answer = debit(&shop, &ada, &key, first).expect(201);
-        between(&key);
-        let before = (balance(&shop, &ada), balance(&shop, &bob));
-
-        let again = debit(who, user, &key, body.clone());
-
-        let moved = before.0 - balance(&shop, &ada) + before.1 - balance(&shop, &bob);
-        match then {
-            Then::Replayed => {
-                assert_eq!(again.header("idempotency-replayed"), Some("true"), "{name}");
-                assert_eq!((again.expect(201), moved), (answer, 0), "{name}");
-            }
-            Then::Done => {
-                assert_eq!(again.header("idempotency-replayed"), None, "{name}");
-                again.expect(201);
-                assert_eq!(moved, 3, "{name}");
-            }
-            Then::Refused(status, code) => {
-                // Which entry it was is told to whom it belongs.
-                let named = again.body["entry_id"].clone();
-                let entry = if *status == 409 && *user == ada {
-                    answer["entry"]["id"].clone()
-                } else {
-                    json!(null)
-                };
-                assert_eq!(named, entry, "{name}");
-                assert_eq!((again.refused(*status).as_str(), moved), (*code, 0), "{name}");
-            }
+        Then::Done => {
+            assert_eq!((replayed, moved), (false, 3), "{name}");
+            again.expect(201);
+        }
+        Then::Refused(status, code) => {
+            // Which entry it was is told of the person's own alone.
+            let is_known = *status == 409 && *user == ada;
+            let entry = if is_known { first["entry"]["id"].clone() } else { json!(null) };
+            assert_eq!(again.body["entry_id"], entry, "{name}");
+            assert_eq!((again.refused(*status).as_str(), moved), (*code, 0), "{name}");
         }
     }
 }
@@ -326,4 +298,24 @@ fn an_app_whose_wallet_access_was_taken_gets_nothing_not_even_what_it_had_before
     assert_eq!(debit(&shop, &ada, "l", json!({ "amount": 4 })).refused(403), "permission_denied");
     let read = shop.get(&format!("/v1/users/{ada}/wallet"));
     assert_eq!(read.refused(403), "permission_denied");
+}
+
+#[test]
+fn a_credit_whose_time_is_over_meanwhile_is_answered_as_its_first_time() {
+    let purser = Purser::start();
+    let (shop, ada) = stage(&purser, 10);
+    let path = format!("/v1/users/{ada}/wallet/credits");
+    let credit = |key: &str, end: &str| {
+        let body = json!({ "amount": 5, "expires_at": end });
+        shop.with("Idempotency-Key", key).post(&path, body)
+    };
+    let first = credit("k", "2026-01-01T00:00:10Z").expect(201);
+    purser.step_clock(60_000);
+
+    let again = credit("k", "2026-01-01T00:00:10Z");
+
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201), first);
+    assert_eq!(credit("l", "2026-01-01T00:00:10Z").pointers(), ["/expires_at"]);
+    assert_eq!(balance(&shop, &ada), 15, "nothing is booked by asking");
 }

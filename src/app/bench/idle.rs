@@ -115,7 +115,7 @@ fn opened(done: Option<Opened>) -> Result<Asker, String> {
 
 /// Says what the server weighs; whether that is what is wanted.
 fn tell(when: &str, server: &Server, wanted_mib: u64) -> Result<bool, String> {
-    let kib = server.resident_kib().ok_or("the server has ended")?;
+    let kib = server.process().resident_kib().ok_or("the server has ended")?;
     let mib = kib.div_ceil(1024);
     println!("{when}: {mib} MiB resident (wanted at most {wanted_mib})");
     Ok(mib <= wanted_mib)

@@ -1,31 +1,37 @@
 //! `purser bench`: what this machine can do, as ratios of interleaved rounds. Absolute figures are
 //! shown, but only ratios taken in one run mean anything.
 //!
-//! `write` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser. What is
-//! measured over HTTP runs in processes of its own (`servers`), each started from this binary; the
-//! load (`load`) comes from one thread of this process, the same for all of them.
+//! `write`, `wallet` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser.
+//! What is measured over HTTP runs in processes of its own (`servers`), each started from this binary;
+//! the load (`load`, `wallet::over_http`) comes from one thread of this process.
 //!
 //! A bench works in a database of its own (`<database>_bench`), which it makes and drops. To add a
 //! bench: a file, a line in `Bench`, and what must be reached as a constant in that file.
 
 mod idle;
 mod load;
+mod process;
 mod read;
 mod servers;
+mod socket;
+mod wallet;
 mod write;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
 use clap::Subcommand;
 use futures_util::TryStreamExt;
 use mongodb::{Client, Database};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::build::Purser;
 use super::bulk;
 use super::seed::{self, Variables};
+use crate::access::principal::Head;
 use crate::apps::OperatorRole;
 use crate::kernel::fault::Fault;
 
@@ -34,6 +40,9 @@ pub enum Bench {
     /// Audited profile changes of random users: the write path against a transaction for each
     /// change by the raw driver, which writes the same documents and indexes.
     Write(write::Scale),
+    /// Audited debits: over HTTP and by the write path, against a transaction for each debit by the
+    /// raw driver, which writes the same documents and indexes; for random users, 1,000, and one.
+    Wallet(wallet::Scale),
     /// One person over HTTP, uncached and from warm caches: Purser against a bare handler that does
     /// the same two finds, and against one that answers a constant.
     Read(read::Scale),
@@ -66,6 +75,7 @@ pub fn run(
             Bench::Write(scale) => {
                 write::run(purser, &database, scale).await.map_err(|fault| fault.to_string())
             }
+            Bench::Wallet(scale) => wallet::run(purser, &database, scale, file).await,
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,
             Bench::Serve(_) => Ok(()),
@@ -89,8 +99,18 @@ struct People {
 }
 
 async fn people(purser: &Purser, database: &Database, count: u32) -> Result<People, String> {
+    people_of(purser, database, count, bulk::app()).await
+}
+
+/// `app` is what `bulk::app` is, and may be allowed more.
+async fn people_of(
+    purser: &Purser,
+    database: &Database,
+    count: u32,
+    app: Value,
+) -> Result<People, String> {
     println!("registering {count} people ...");
-    let key = registered(purser, count).await.map_err(|fault| fault.to_string())?;
+    let key = registered(purser, count, app).await.map_err(|fault| fault.to_string())?;
     let ties = database.collection::<Document>("user_apps");
     let found = ties.find(doc! {}).projection(doc! { "user_id": 1, "_id": 0 }).await;
     let unread = |_| "the people cannot be read";
@@ -99,12 +119,21 @@ async fn people(purser: &Purser, database: &Database, count: u32) -> Result<Peop
     Ok(People { ids: rows.iter().filter_map(id).collect(), key })
 }
 
-async fn registered(purser: &Purser, count: u32) -> Result<String, Fault> {
+async fn registered(purser: &Purser, count: u32, app: Value) -> Result<String, Fault> {
     let mut variables = Variables::new();
     seed::operator(purser, &mut variables, "PURSER_ADMIN_KEY", OperatorRole::Admin).await?;
+    seed::app(purser, &mut variables, bulk::APP_KEY, app).await?;
     bulk::load(purser, &mut variables, count).await?;
     let key = variables.remove(bulk::APP_KEY);
     key.ok_or_else(|| Fault::internal("seeding has told no key"))
+}
+
+/// A request that lasts for the whole bench.
+fn head(purser: &Purser, key: &str, user: Option<&str>) -> Head {
+    let mut context = purser.context();
+    context.deadline = Instant::now() + Duration::from_secs(3600);
+    let (credential, user) = (Some(key.to_owned()), user.map(str::to_owned));
+    Head { credential, user, peer: None, client: None, seen: None, context }
 }
 
 /// Scattered, and the same for all sides.

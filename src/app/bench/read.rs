@@ -180,9 +180,9 @@ impl Side {
             lasts,
         };
         load(WARM_UP).run().map_err(named)?;
-        let before = server.cpu();
+        let before = server.process().cpu();
         let done = load(Duration::from_secs(scale.seconds)).run().map_err(named)?;
-        Ok(Round { done, cpu: server.cpu().saturating_sub(before) })
+        Ok(Round { done, cpu: server.process().cpu().saturating_sub(before) })
     }
 }
 

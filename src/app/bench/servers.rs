@@ -15,6 +15,7 @@ use mongodb::Collection;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::process::Process;
 use super::raw;
 use crate::app::build::{self, Purser, StopBy};
 use crate::app::bulk;
@@ -24,8 +25,6 @@ use crate::users::{Connection, User};
 const WORKERS: usize = 2;
 /// Longer than any bench: an idle connection is to stay.
 const KEEP_ALIVE_SECONDS: u64 = 3_600;
-/// `/proc` counts in these on every Linux.
-const TICKS_PER_SECOND: u64 = 100;
 
 #[derive(Args)]
 pub struct Options {
@@ -179,24 +178,8 @@ impl Server {
         Ok(Self { address, child })
     }
 
-    /// The processor time that it has used.
-    pub fn cpu(&self) -> Duration {
-        let stat = self.proc("stat");
-        let after_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = after_name.split_whitespace().skip(11).take(2);
-        let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
-    }
-
-    /// Its resident memory, in KiB.
-    pub fn resident_kib(&self) -> Option<u64> {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().trim_end_matches("kB").trim().parse().ok()
-    }
-
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default()
+    pub fn process(&self) -> Process {
+        Process::of(self.child.id())
     }
 }
 

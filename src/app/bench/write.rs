@@ -12,9 +12,8 @@ use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use serde_json::json;
 
-use super::pick;
+use super::{head, pick};
 use crate::access::grant::Granted;
-use crate::access::principal::Head;
 use crate::app::build::{Purser, job};
 use crate::apps::{self, NewOperator, OperatorRole};
 use crate::connections::{self, Outcome, UpdateUser, UserChange};
@@ -131,15 +130,8 @@ async fn person(purser: &Purser, key: &str, number: usize) -> Result<Person, Fau
     let Outcome::Connected { user_id, .. } = outcome else {
         return Err(Fault::internal("the bench's people are new"));
     };
-    let grant = purser.gate.admit(&head(purser, key, Some(user_id))).await?;
+    let grant = purser.gate.admit(&head(purser, key, Some(&user_id.to_string()))).await?;
     Ok(Person { id: user_id, grant })
-}
-
-fn head(purser: &Purser, key: &str, user: Option<UserId>) -> Head {
-    let mut context = purser.context();
-    context.deadline = Instant::now() + Duration::from_secs(3600);
-    let user = user.map(|user| user.to_string());
-    Head { credential: Some(key.to_owned()), user, peer: None, client: None, seen: None, context }
 }
 
 async fn through_the_write_path(

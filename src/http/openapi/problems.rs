@@ -75,8 +75,9 @@ fn possible(code: Code, shape: &Shape) -> bool {
         }
         Code::InsufficientCredits => ends(&["/debits", "/transfers", "/holds", "/adjustments"]),
         Code::IssuanceNotAllowed => ends(&["/credits"]),
-        Code::ModuleDisabled | Code::WalletFrozen => moves && !ends(&["freeze"]),
-        Code::DuplicateReference => moves && !ends(&["freeze"]),
+        Code::ModuleDisabled | Code::WalletFrozen | Code::DuplicateReference => {
+            moves && !ends(&["freeze"])
+        }
         Code::HoldExpired => resolves,
         Code::WalletFull => ends(&["/credits", "/transfers", "/holds", "/adjustments", "/refund"]),
         Code::ExceedsHold => resolves && ends(&["/capture"]),

@@ -1,6 +1,6 @@
 //! What can be done with wallets.
 
-use crate::access::grant::{OnApp, OnItself, OnPlatform, OnUser};
+use crate::access::grant::{OnApp, OnItself, OnPlatform, OnTie, OnUser};
 use crate::access::permission::Permission::{Admin, App, Held, Itself};
 use crate::actions;
 
@@ -10,13 +10,13 @@ pub const ACCESS: &str = "wallet_access";
 actions! {
     in "wallet";
     ReadWallet "wallet_read" Held(ACCESS) => OnUser, reads, "An app reads a person's wallet, its entries, or a statement.";
-    Credit "wallet_credited" Held(ACCESS) => OnUser, writes, "An app issues credits to a person.";
-    Debit "wallet_debited" Held(ACCESS) => OnUser, writes, "An app takes credits from a person.";
-    Transfer "wallet_transferred" Held(ACCESS) => OnUser, writes, "A first-party app moves credits from one person to another; both have an entry.";
-    PlaceHold "wallet_hold_placed" Held(ACCESS) => OnUser, writes, "An app sets credits of a person aside.";
-    CaptureHold "wallet_hold_captured" Held(ACCESS) => OnUser, writes, "An app takes what it had set aside, or a part of it; the rest is released.";
-    ReleaseHold "wallet_hold_released" Held(ACCESS) => OnUser, writes, "An app releases what it had set aside.";
-    Refund "wallet_refunded" Held(ACCESS) => OnUser, writes, "An app puts back what it had taken, or a part of it.";
+    Credit "wallet_credited" Held(ACCESS) => OnTie, writes, "An app issues credits to a person.";
+    Debit "wallet_debited" Held(ACCESS) => OnTie, writes, "An app takes credits from a person.";
+    Transfer "wallet_transferred" Held(ACCESS) => OnTie, writes, "A first-party app moves credits from one person to another; both have an entry.";
+    PlaceHold "wallet_hold_placed" Held(ACCESS) => OnTie, writes, "An app sets credits of a person aside.";
+    CaptureHold "wallet_hold_captured" Held(ACCESS) => OnTie, writes, "An app takes what it had set aside, or a part of it; the rest is released.";
+    ReleaseHold "wallet_hold_released" Held(ACCESS) => OnTie, writes, "An app releases what it had set aside.";
+    Refund "wallet_refunded" Held(ACCESS) => OnTie, writes, "An app puts back what it had taken, or a part of it.";
     CheckName "account_checked" App => OnApp, reads, "A first-party app asks whose account a number is.";
     ReadWallets "wallets_read" Admin => OnPlatform, reads, "An admin reads a person's wallet or its entries.";
     AdjustWallet "wallet_adjusted" Admin => OnPlatform, writes, "An admin corrects a balance, with a reason.";

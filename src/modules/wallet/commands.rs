@@ -10,7 +10,7 @@ use super::plan::{Moved, Plan, Terms};
 use super::record::{Category, Holder, Nature};
 use super::view::HeldView;
 use crate::access::action::Mutating;
-use crate::access::grant::{Granted, OnUser};
+use crate::access::grant::{Granted, OnTie};
 use crate::apps::{App, Trust};
 use crate::audit::warrant::Pass;
 use crate::kernel::credits::Credits;
@@ -66,7 +66,21 @@ pub async fn credit(grant: &Granted<Credit>, store: &Store, issue: Issue, terms:
     let (app, now) = (target.app.clone(), at);
     let hints = Hints::none().and(&Tally::key_of(&Tally::issued(&app, now)));
     let plan = Plan::new(grant, store, &terms, &[LineKind::Credit]).hinting(hints);
-    plan.run(operation, move |work| count_issued(work, &app, issue, now)).await
+    let issued = move |work: &mut Work| {
+        still_to_come(issue, now)?;
+        count_issued(work, &app, issue, now)
+    };
+    plan.run(operation, issued).await
+}
+
+/// Credits that could never be spent are a mistake, and the answer to this key for good.
+fn still_to_come(issue: Issue, now: Timestamp) -> Result<(), Stop> {
+    let begins = issue.effective_at.map_or(now, |from| from.max(now));
+    if issue.expires_at.is_some_and(|end| end <= begins) {
+        let accepted = "a time to come, and after effective_at";
+        return Err(Fault::invalid("/expires_at", "not_accepted", accepted).into());
+    }
+    Ok(())
 }
 
 /// The app may issue such credits, and so many on this day.
@@ -103,7 +117,8 @@ pub async fn debit(grant: &Granted<Debit>, store: &Store, amount: Credits, terms
     plan.run(Operation::Debit { amount }, |_| Ok(())).await
 }
 
-/// Both sides in one unit: what the one loses the other has.
+/// Both sides in one unit: what the one loses the other has. That there is no such payee is said in
+/// the unit, too: a transfer that was done is answered so, whatever has become of the payee since.
 pub async fn transfer(
     grant: &Granted<Transfer>,
     store: &Store,
@@ -113,37 +128,46 @@ pub async fn transfer(
 ) -> Moved {
     let payee = payee(grant, store, &to).await?;
     let target = grant.target().clone();
-    if payee == target.user {
-        return Err(Fault::invalid("/to", "not_accepted", "somebody else's wallet"));
-    }
-    let mut hints = Hints::none().and(&Holder::by_id(payee));
-    if let Payee::User(_) = to {
-        hints = hints.look(&Connection::between(payee, &target.app));
-    }
     let kinds = [LineKind::TransferOut, LineKind::TransferIn];
-    let plan = Plan::new(grant, store, &terms, &kinds).hinting(hints);
+    let plan = Plan::new(grant, store, &terms, &kinds).hinting(hints(payee, &to, &target.app));
     let (incoming, payer) = (plan.slip(grant, store), target.user);
     let send = Operation::Send { amount };
     let done = plan.unit(move |work, slip| {
         only_first_party(work, &target.app)?;
         let receiver = receiver(work, &target.app, payee, &to)?;
+        if receiver.id == payer {
+            return Err(Fault::invalid("/to", "not_accepted", "somebody else's wallet").into());
+        }
         let account = work.get(&Holder::by_id(payer))?.account_number;
         let outgoing = Slip { counterpart: Some(receiver.account_number), ..slip.clone() };
         let sent = book(work, payer, &outgoing, &send)?;
         let slices = sent.entry.slices.clone();
         let incoming = Slip { counterpart: Some(account), ..incoming.clone() };
-        book(work, payee, &incoming, &Operation::Receive { slices })?;
+        book(work, receiver.id, &incoming, &Operation::Receive { slices })?;
         Ok(sent)
     });
     done.await
 }
 
-async fn payee(grant: &Granted<Transfer>, store: &Store, to: &Payee) -> Result<UserId, Fault> {
+fn hints(payee: Option<UserId>, to: &Payee, app: &AppId) -> Hints {
+    match (payee, to) {
+        (None, _) => Hints::none(),
+        (Some(payee), Payee::Account(_)) => Hints::none().and(&Holder::by_id(payee)),
+        (Some(payee), Payee::User(_)) => {
+            Hints::none().and(&Holder::by_id(payee)).look(&Connection::between(payee, app))
+        }
+    }
+}
+
+async fn payee(
+    grant: &Granted<Transfer>,
+    store: &Store,
+    to: &Payee,
+) -> Result<Option<UserId>, Fault> {
     match to {
-        Payee::User(id) => Ok(*id),
+        Payee::User(id) => Ok(Some(*id)),
         Payee::Account(number) => {
-            let found = of_account(grant.pass(), store, number).await?;
-            found.map(|user| user.id).ok_or_else(no_payee)
+            Ok(of_account(grant.pass(), store, number).await?.map(|user| user.id))
         }
     }
 }
@@ -161,7 +185,13 @@ pub(super) async fn of_account(
 }
 
 /// Somebody the app is connected with, or whose account number it was told.
-fn receiver(work: &mut Work, app: &AppId, payee: UserId, to: &Payee) -> Result<Holder, Stop> {
+fn receiver(
+    work: &mut Work,
+    app: &AppId,
+    payee: Option<UserId>,
+    to: &Payee,
+) -> Result<Holder, Stop> {
+    let payee = payee.ok_or_else(no_payee)?;
     let connected = match to {
         Payee::Account(_) => true,
         Payee::User(_) => {
@@ -231,7 +261,7 @@ pub async fn release(
     resolve(grant, store, hold, Operation::Release { hold, by }, terms).await
 }
 
-async fn resolve<A: Mutating<Target = OnUser>>(
+async fn resolve<A: Mutating<Target = OnTie>>(
     grant: &Granted<A>,
     store: &Store,
     hold: LedgerId,

@@ -19,7 +19,7 @@ use super::wire::{
 use crate::access::action::Mutating;
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
-use crate::access::grant::{Granted, OnUser};
+use crate::access::grant::{Granted, OnTie};
 use crate::access::principal::Repeatable;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
@@ -172,7 +172,7 @@ async fn credit(
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
     let grant = repeatable(call.grant, call.repeatable, purpose)?;
-    let (issue, terms) = wire::issue(&call.body.0, purpose, grant.now())?;
+    let (issue, terms) = wire::issue(&call.body.0, purpose)?;
     let done = commands::credit(&grant, &store, issue, terms).await?;
     answer(&grant, &gate, purpose, &done)
 }
@@ -315,13 +315,13 @@ pub fn repeatable<A: Mutating>(
     }
 }
 
-fn answer<A: Mutating<Target = OnUser>>(
+fn answer<A: Mutating<Target = OnTie>>(
     grant: &Granted<A>,
     gate: &Gate,
     purpose: Purpose,
     done: &Done<impl Serialize>,
 ) -> Result<Answer, Problem> {
-    let seen = gate.seen_of(grant, &done.written);
+    let seen = gate.seen_after(grant.target().user, &done.written);
     Ok(told(purpose, done)?.seen(seen))
 }
 

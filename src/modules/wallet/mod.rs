@@ -42,7 +42,7 @@ use crate::users::Module;
 pub use actions::{Credit, Debit, ExpireCredits, WRITING};
 pub use admin::{Paper as AdminPaper, routes as admin_routes};
 pub use commands::{Issue, credit, debit};
-pub use entry::{Entry, Tally};
+pub use entry::{Entry, Note, Tally};
 pub use expiry::expire;
 pub use http::{Paper, routes};
 pub use plan::{Purpose, Terms};

@@ -6,7 +6,7 @@ use super::model::{LineKind, Operation};
 use super::record::Holder;
 use super::view::MovedView;
 use crate::access::action::Mutating;
-use crate::access::grant::{Granted, OnUser};
+use crate::access::grant::{Granted, OnTie};
 use crate::audit::warrant::Warrant;
 use crate::kernel::chance::Series;
 use crate::kernel::fault::Fault;
@@ -43,7 +43,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new<A: Mutating<Target = OnUser>>(
+    pub fn new<A: Mutating<Target = OnTie>>(
         grant: &Granted<A>,
         store: &Store,
         terms: &Terms,
@@ -61,7 +61,7 @@ impl Plan {
     }
 
     /// Another slip for the same operation, with ids of its own.
-    pub fn slip<A: Mutating<Target = OnUser>>(&self, grant: &Granted<A>, store: &Store) -> Slip {
+    pub fn slip<A: Mutating<Target = OnTie>>(&self, grant: &Granted<A>, store: &Store) -> Slip {
         Slip { ids: Series::new(store.chance(), grant.now()), ..self.slip.clone() }
     }
 

@@ -19,7 +19,7 @@ use crate::kernel::credits::{CREDITS_MAX, Credits};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AccountNumber, LedgerId};
 use crate::kernel::text;
-use crate::kernel::time::{self, Timestamp};
+use crate::kernel::time::{self, Timestamp, parse_rfc3339};
 
 /// A body with what every operation may say besides its own.
 macro_rules! bodies {
@@ -64,7 +64,7 @@ bodies! {
         #[schema(minimum = 1, maximum = 1000)]
         #[serde(default)]
         priority: Option<i64>,
-        /// A time to come, from which on they can be spent; at once, unless sent.
+        /// From when on they can be spent; at once, unless sent.
         #[schema(example = "2099-01-01T00:00:00Z")]
         #[serde(default)]
         effective_at: Option<String>,
@@ -213,20 +213,17 @@ pub fn purpose(query: &Parameters) -> Result<Purpose, Fault> {
     Ok(if query.dry_run()? { Purpose::Rehearsal } else { Purpose::ForGood })
 }
 
-pub fn issue(body: &CreditBody, purpose: Purpose, now: Timestamp) -> Result<(Issue, Terms), Fault> {
+/// Whether its times are still to come is asked in the unit: a request that is repeated later has been
+/// answered, and gets that answer.
+pub fn issue(body: &CreditBody, purpose: Purpose) -> Result<(Issue, Terms), Fault> {
     let mut checks = Checks::default();
     let issue = Issue {
         amount: checks.credits("/amount", &body.amount),
         category: body.category.unwrap_or(Category::Promo),
         priority: checks.within("/priority", body.priority, PRIORITY, PRIORITY_MAX),
-        effective_at: checks.time_to_come("/effective_at", body.effective_at.as_deref(), now),
-        expires_at: checks.time_to_come("/expires_at", body.expires_at.as_deref(), now),
+        effective_at: checks.moment("/effective_at", body.effective_at.as_deref()),
+        expires_at: checks.moment("/expires_at", body.expires_at.as_deref()),
     };
-    if let (Some(from), Some(to)) = (issue.effective_at, issue.expires_at)
-        && to <= from
-    {
-        checks.add("/expires_at", "not_accepted", "a time after effective_at");
-    }
     let terms = body.terms(&mut checks, purpose);
     checks.or((issue, terms))
 }
@@ -319,6 +316,14 @@ pub fn ledger_id(text: &str) -> Result<LedgerId, Fault> {
 }
 
 impl Checks {
+    fn moment(&mut self, pointer: &str, text: Option<&str>) -> Option<Timestamp> {
+        let at = parse_rfc3339(text?);
+        if at.is_none() {
+            self.add(pointer, "not_accepted", "an RFC 3339 time, such as 2026-11-22T00:00:00Z");
+        }
+        at
+    }
+
     fn within(&mut self, pointer: &str, value: Option<i64>, standard: i64, most: i64) -> i64 {
         let value = value.unwrap_or(standard);
         if !(1..=most).contains(&value) {

@@ -2,8 +2,8 @@
 //!
 //! [`operate`] is the only way to change a wallet. It first books what has ended by time (holds that
 //! ran out, what is left of expired lots), then does the operation, then books what that has ended;
-//! each step is a [`Line`] with its number and the balances after it. So a stored balance never counts
-//! what nobody can spend any more, whether or not a worker has come by.
+//! each step is a [`Line`] with its number and the balances after it. So no decision counts what nobody
+//! can spend any more, whether or not a worker has come by.
 //!
 //! Invariants (proptest in `tests`, against an oracle that knows only a list of entries): the balance
 //! is the sum of all lines and of what remains of all lots; what is held is the sum of the open holds
@@ -191,14 +191,19 @@ pub fn expire(wallet: &Wallet, at: Timestamp, ids: &Series) -> (Wallet, Vec<Line
     book.close()
 }
 
-/// What could be spent at this moment.
+/// What could be spent at this moment: exactly what [`operate`] would let go.
 pub fn available(wallet: &Wallet, at: Timestamp) -> i64 {
-    burn::available(wallet, at)
+    burn::available_when_settled(wallet, at)
 }
 
-/// What is held at this moment: a hold counts until its time is over, booked or not.
+/// What is held at this moment.
 pub fn held(wallet: &Wallet, at: Timestamp) -> i64 {
-    wallet.holds.iter().filter(|hold| hold.expires_at > at).map(|hold| hold.amount).sum()
+    open_holds(wallet, at).map(|hold| hold.amount).sum()
+}
+
+/// A hold counts until its time is over, booked or not.
+fn open_holds(wallet: &Wallet, at: Timestamp) -> impl Iterator<Item = &Hold> {
+    wallet.holds.iter().filter(move |hold| hold.expires_at > at)
 }
 
 impl Operation {
@@ -267,7 +272,7 @@ impl Book {
     fn close(mut self) -> (Wallet, Vec<Line>) {
         if !self.lines.is_empty() {
             self.wallet.last_updated = self.at;
-            self.wallet.due_at = settle::due_at(&self.wallet, self.at);
+            self.wallet.due_at = settle::due_at(&self.wallet);
         }
         (self.wallet, self.lines)
     }

@@ -15,7 +15,7 @@ impl Book {
         for hold in over {
             self.release(hold, true);
         }
-        let pinned = pinned(&self.wallet, at);
+        let pinned = pinned(&self.wallet.holds);
         let ended = |lot: &&Lot| lot.nature().has_expired(at);
         let free = |lot: &Lot| {
             let pinned = pinned.get(&lot.id).copied().unwrap_or(0);
@@ -39,8 +39,8 @@ impl Book {
 }
 
 /// When something ends by time next. What a hold pins of a lot ends with the hold.
-pub(super) fn due_at(wallet: &Wallet, at: Timestamp) -> Option<Timestamp> {
-    let pinned = pinned(wallet, at);
+pub(super) fn due_at(wallet: &Wallet) -> Option<Timestamp> {
+    let pinned = pinned(&wallet.holds);
     let is_free = |lot: &&Lot| lot.remaining > pinned.get(&lot.id).copied().unwrap_or(0);
     let lots = wallet.lots.iter().filter(is_free).filter_map(|lot| lot.expires_at);
     lots.chain(wallet.holds.iter().map(|hold| hold.expires_at)).min()
