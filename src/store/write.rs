@@ -64,12 +64,11 @@ pub(super) async fn attempt(
         Err(_) => Err(Trouble::Transient("the database did not answer in time".to_owned())),
     };
     match prepared {
-        Ok(Prepared::Nothing) => {
-            abort(session).await;
-            Ok(())
-        }
+        // What was read may not have reached a majority yet, and an earlier answer that was found there
+        // must not be given before it has: the commit waits for that.
+        Ok(Prepared::Nothing) => commit(store, session, None, deadline).await,
         Ok(Prepared::Written(proof)) => {
-            let committed = commit(store, session, &proof, deadline).await;
+            let committed = commit(store, session, Some(&proof), deadline).await;
             // Before anybody is answered; a commit in doubt may have happened.
             for (collection, id) in proof.changed {
                 store.copies.forget(collection, id);
@@ -337,7 +336,7 @@ async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Re
 async fn commit(
     store: &Inner,
     session: &mut ClientSession,
-    proof: &Proof,
+    proof: Option<&Proof>,
     deadline: tokio::time::Instant,
 ) -> Result<(), Trouble> {
     loop {
@@ -358,7 +357,8 @@ async fn commit(
 
 /// The last resort for a commit in doubt: what a majority knows of it. Absence proves nothing, the
 /// commit may still arrive.
-async fn reconcile(store: &Inner, proof: &Proof) -> Result<(), Trouble> {
+async fn reconcile(store: &Inner, proof: Option<&Proof>) -> Result<(), Trouble> {
+    let Some(proof) = proof else { return Err(Trouble::InDoubt) };
     let collection = store.database.collection::<Document>(proof.collection);
     let look = collection.find_one(doc! { "_id": &proof.id }).read_concern(ReadConcern::majority());
     match tokio::time::timeout(RECONCILE_WITHIN, look.into_future()).await {

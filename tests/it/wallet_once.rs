@@ -319,3 +319,26 @@ fn a_credit_whose_time_is_over_meanwhile_is_answered_as_its_first_time() {
     assert_eq!(credit("l", "2026-01-01T00:00:10Z").pointers(), ["/expires_at"]);
     assert_eq!(balance(&shop, &ada), 15, "nothing is booked by asking");
 }
+
+#[test]
+fn an_answer_is_repeated_only_once_a_majority_has_it() {
+    let mongod = Mongod::start();
+    let settings = [("PURSER__SERVER__REQUEST_TIMEOUT_MS", "1500")];
+    let purser = Purser::start_on(&mongod.uri, "once", &settings);
+    let (shop, ada) = stage(&purser, 10);
+    let first = debit(&shop, &ada, "k", json!({ "amount": 4 })).expect(201);
+
+    // What was read on this server is not known to others while its commits are in doubt.
+    let concern = doc! { "code": 64, "errmsg": "a test" };
+    mongod.fail(
+        "alwaysOn",
+        doc! { "failCommands": ["commitTransaction"], "writeConcernError": concern },
+    );
+    let in_doubt = debit(&shop, &ada, "k", json!({ "amount": 4 }));
+    mongod.heal();
+    let again = debit(&shop, &ada, "k", json!({ "amount": 4 }));
+
+    assert_eq!(in_doubt.refused(503), "outcome_unknown");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201), first);
+}
