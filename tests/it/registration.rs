@@ -123,7 +123,9 @@ fn a_new_person_gets_module_defaults_a_customer_an_account_and_a_data_key() {
     assert_eq!(
         *user.get_document("modules").expect("modules"),
         doc! {
-            "wallet": { "enabled": true, "balance": 0_i64, "currency": "credits", "last_updated": purser.now() },
+            "wallet": { "enabled": true, "balance": 0_i64, "currency": "credits",
+                "last_updated": purser.now(), "held": 0_i64, "seq": 0_i64, "lots": [], "holds": [],
+                "frozen": false },
             "subscription": { "enabled": false, "plan": null, "expires_at": null },
             "referrals": { "enabled": true, "referral_code": null, "referrals_count": 0_i64 },
         }

@@ -1,7 +1,8 @@
 //! Putting back what was spent: into the same lots, the last one first.
 
 use super::super::record::{Nature, Slice};
-use super::{Book, Entry, LineKind, Refusal};
+use super::steps::{Book, Entry};
+use super::{LineKind, Refusal};
 use crate::kernel::ids::{LedgerId, LotId};
 use crate::kernel::time::{self, Timestamp};
 

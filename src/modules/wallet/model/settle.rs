@@ -1,8 +1,9 @@
 //! What ends by time: holds that nobody has resolved, and what is left of lots that have expired.
 
 use super::super::record::{Lot, Slice, Wallet};
+use super::LineKind;
 use super::burn::pinned;
-use super::{Book, Entry, LineKind};
+use super::steps::{Book, Entry};
 use crate::kernel::ids::LedgerId;
 use crate::kernel::time::Timestamp;
 
