@@ -162,11 +162,7 @@ impl<'a> World<'a> {
             0 => self.put(who, true, enabled),
             1 => self.put(who, frozen, false),
             2..20 if frozen || !enabled => self.put(who, false, true),
-            20..25 => {
-                if self.expire(who, key) > 0 {
-                    self.saw("the worker");
-                }
-            }
+            20..25 if self.expire(who, key) > 0 => self.saw("the worker"),
             _ => {}
         }
     }

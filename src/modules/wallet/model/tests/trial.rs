@@ -4,6 +4,7 @@ use super::world::{at, empty};
 use crate::kernel::chance::{Chance, Series};
 use crate::kernel::credits::Credits;
 use crate::kernel::ids::{AppId, LedgerId, LotId, Name};
+use crate::kernel::time::Timestamp;
 use crate::modules::wallet::model::{
     Direction, Expired, Line, LineKind, Operation, Original, Outcome, Refusal, Resolver,
     adjustment, expire, operate,
@@ -103,7 +104,7 @@ impl Trial {
 
     pub fn ends(&self) -> Vec<Option<i64>> {
         let lots = self.wallet.lots.iter();
-        lots.map(|lot| lot.expires_at.map(|end| end.timestamp_millis())).collect()
+        lots.map(|lot| lot.expires_at.map(Timestamp::timestamp_millis)).collect()
     }
 }
 

@@ -391,7 +391,7 @@ impl<'a> World<'a> {
         self.tried[who] = true;
         let side = &mut self.sides[who];
         let moment = side.holder.moment(at(self.now_ms));
-        let wallet = Wallet { frozen, enabled, ..side.holder.wallet().clone() };
+        let wallet = Wallet { enabled, frozen, ..side.holder.wallet().clone() };
         (side.holder.modules.wallet, side.holder.revised_at) = (wallet, moment);
         let oracle = &mut side.oracle;
         (oracle.frozen, oracle.enabled, oracle.last) = (frozen, enabled, moment);
@@ -409,7 +409,7 @@ impl<'a> World<'a> {
         let tried = std::mem::take(&mut self.tried);
         for (side, _) in self.sides.iter_mut().zip(tried).filter(|(_, tried)| *tried) {
             side.agree();
-            if number % 4 == 0 {
+            if number.is_multiple_of(4) {
                 let moment = side.holder.moment(at(self.now_ms + later));
                 side.foretells(moment, &ids);
             }
