@@ -38,7 +38,7 @@ class Member:
         self.folder = home / f"mongod-{port}"
         self.folder.mkdir()
         self.log = home / f"mongod-{port}.log"
-        self.command = [binary, "--replSet", SET, "--bind_ip", "127.0.0.1", "--port", str(port)]
+        self.command = [binary, "--replSet", SET, "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
         self.command += ["--dbpath", self.folder, "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25"]
         for parameter in (
             "enableTestCommands=1",
