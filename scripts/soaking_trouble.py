@@ -22,7 +22,7 @@ SET = "rs0"
 MEMBERS = 3
 ELECTION_MS = 1500
 HEARTBEAT_MS = 500
-HEALTHY_SECONDS = 90  # after whatever was done to it
+HEALTHY_SECONDS = 240  # after whatever was done to it
 PRIMARY, SECONDARY = 1, 2
 NOT_YET_INITIALIZED, UNREACHABLE = 94, (OSError, ValueError, struct.error)
 
@@ -38,8 +38,10 @@ class Member:
         self.folder = home / f"mongod-{port}"
         self.folder.mkdir()
         self.log = home / f"mongod-{port}.log"
-        self.command = [binary, "--replSet", SET, "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
-        self.command += ["--dbpath", self.folder, "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25"]
+        self.command = [binary, "--replSet", SET, "--bind_ip", "127.0.0.1", "--port", str(port)]
+        self.command += ["--dbpath", self.folder, "--nounixsocket"]
+        self.command += ["--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25"]
+        self.command += ["--syncdelay", "5"]  # else a rollback before the first checkpoint takes minutes
         for parameter in (
             "enableTestCommands=1",
             "transactionLifetimeLimitSeconds=5",
@@ -251,8 +253,9 @@ def failures():
 class Trouble(threading.Thread):
     """Each kind in turn, in rounds of their own order, until it is told to end."""
 
-    def __init__(self, replica_set, nodes, proxies, chance):
+    def __init__(self, replica_set, nodes, proxies, calm_seconds, chance):
         super().__init__(daemon=True)
+        self.calm_seconds = calm_seconds
         self.set, self.nodes, self.proxies, self.chance = replica_set, nodes, proxies, chance
         self.over = threading.Event()
         self.counts = collections.Counter()
@@ -278,9 +281,9 @@ class Trouble(threading.Thread):
         try:
             while not self.over.is_set():
                 for kind in self.chance.sample(list(self.kinds), len(self.kinds)):
-                    if self.over.wait(self.chance.uniform(0.3, 1.5)):
+                    if self.over.wait(self.chance.uniform(*self.calm_seconds)):
                         return
-                    self.look_after_pursers()
+                    self.look_after_all()
                     self.now = kind
                     self.kinds[kind]()
                     self.counts[kind] += 1
@@ -294,16 +297,17 @@ class Trouble(threading.Thread):
         self.join()
         for proxy in self.proxies:
             proxy.cuts.clear()
+        self.set.recover()
         for member in self.set.members:
             member.ask({"configureFailPoint": "failCommand", "mode": "off"})
 
     def is_complete(self):
         return all(self.counts[kind] for kind in self.kinds)
 
-    def look_after_pursers(self):
-        for node in self.nodes:
-            if node.process.poll() is not None:
-                raise Failure(f"Purser ended by itself with {node.process.returncode}; see {node.log}")
+    def look_after_all(self):
+        for one in [*self.nodes, *self.set.members]:
+            if one.process.poll() is not None:
+                raise Failure(f"it ended by itself with status {one.process.returncode}; see {one.log}")
 
     def pause(self, least, most):
         time.sleep(self.chance.uniform(least, most))
