@@ -1,5 +1,6 @@
 //! From a request's head to a grant. The only place that issues passes and warrants.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,10 +40,11 @@ pub(super) fn pass(context: &Context) -> Pass {
 }
 
 pub(super) fn warrant<A: Mutating>(grant: &Granted<A>) -> Warrant {
-    let Granted { caller, context, repeatable, .. } = grant;
+    let Granted { caller, context, repeatable, concerns, .. } = grant;
+    let module = concerns.as_ref().map(|name| Cow::Owned(name.to_string()));
     Warrant::issue(Terms {
         action: A::NAME,
-        module: A::MODULE,
+        module: module.unwrap_or(Cow::Borrowed(A::MODULE)),
         actor: caller.actor.clone(),
         app_id: caller.app_id.clone(),
         connection_id: caller.connection_id,
@@ -91,6 +93,10 @@ impl Gate {
             caller,
             context,
             repeatable: Repeatable::default(),
+            concerns: match A::NEEDS {
+                Permission::OfModule => head.module.as_deref().and_then(Name::parse),
+                _ => None,
+            },
             action: PhantomData,
         })
     }
@@ -109,7 +115,8 @@ impl Gate {
             scope: format!("system:{job}"),
         };
         let target = OnItself { job };
-        Granted { target, caller, context, repeatable: Repeatable::default(), action: PhantomData }
+        let (repeatable, concerns) = (Repeatable::default(), None);
+        Granted { target, caller, context, repeatable, concerns, action: PhantomData }
     }
 
     pub fn last_used(&self) -> &LastUsed {

@@ -19,6 +19,8 @@ pub struct Granted<A: Action> {
     pub(super) caller: Caller,
     pub(super) context: Context,
     pub(super) repeatable: Repeatable,
+    /// The registered module that it is about, where it is about one.
+    pub(super) concerns: Option<Name>,
     pub(super) action: PhantomData<A>,
 }
 
@@ -63,6 +65,8 @@ pub struct Records {
     pub user: Snapshot,
     pub connection: Snapshot,
     pub app: Snapshot,
+    /// All modules that are registered.
+    pub modules: Snapshot,
 }
 
 /// The calling app itself.
@@ -181,6 +185,14 @@ impl<A: Mutating> Granted<A> {
     #[must_use]
     pub fn repeated(&self, repeatable: Repeatable) -> Self {
         let (target, caller) = (self.target.clone(), self.caller.clone());
-        Self { target, caller, context: self.context.clone(), repeatable, action: PhantomData }
+        let (context, concerns) = (self.context.clone(), self.concerns.clone());
+        Self { target, caller, context, repeatable, concerns, action: PhantomData }
+    }
+
+    /// The same about a registered module: what it writes is filed under that.
+    #[must_use]
+    pub fn concerning(&self, module: &Name) -> Self {
+        let concerns = Some(module.clone());
+        Self { concerns, ..self.repeated(self.repeatable.clone()) }
     }
 }

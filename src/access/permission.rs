@@ -7,6 +7,8 @@ pub enum Permission {
     Connected,
     /// A permission that the connection must hold within the app's ceiling.
     Held(&'static str),
+    /// The permission of the registered module that the path names, of which it knows.
+    OfModule,
     /// The app itself, by its app key.
     App,
     /// An active connection, by the app key: the connection's own key may not.
@@ -27,6 +29,7 @@ impl Permission {
         match self {
             Self::Connected => "an active connection",
             Self::Held(permission) => permission,
+            Self::OfModule => "the module's permission",
             Self::App | Self::ByApp => "an app key",
             Self::Admin => "an operator key with the role admin",
             Self::Audit => "an operator key with the role auditor or admin",

@@ -14,6 +14,8 @@ pub struct Head {
     pub credential: Option<String>,
     /// `{user}` of the path, where there is one.
     pub user: Option<String>,
+    /// `{module}` of the path, where there is one.
+    pub module: Option<String>,
     pub peer: Option<IpAddr>,
     /// `Purser-Client-IP`: the person's address, as the app tells it.
     pub client: Option<IpAddr>,

@@ -17,7 +17,7 @@ use super::limits::RateLimits;
 use super::permission::Permission;
 use super::principal::Head;
 use super::rule;
-use super::standing::{Presented, Standing};
+use super::standing::{Presented, Sought, Standing};
 use crate::audit::actor::Actor;
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::fault::{Code, Fault};
@@ -61,10 +61,19 @@ impl Resolve for OnUser {
         let id = UserId(object_id(tie.connection.raw(), "user_id")?);
         let (user, tie) = gate.up_to_date(head, id, tie).await?;
         let whose = user.as_ref().map(Snapshot::raw);
-        let (tied, caller) = gate.reached(head, &key, &tie, needs, || rule::user(whose)).await?;
+        let modules = gate.store().modules(&pass(&head.context)).await?;
+        let sought = match needs {
+            Permission::OfModule => Some(sought(&modules, head)),
+            _ => None,
+        };
+        let may = || {
+            rule::user(whose)?;
+            sought.map_or(Ok(None), |sought| tie.may_use(sought?, whose).map(Some))
+        };
+        let (tied, caller) = gate.reached(head, &key, &tie, needs, may).await?;
         let user = user.ok_or_else(|| Fault::of(Code::NotFound))?;
-        let records =
-            super::grant::Records { user, connection: tie.connection, app: tie.app.record };
+        let (connection, app) = (tie.connection, tie.app.record);
+        let records = super::grant::Records { user, connection, app, modules };
         let OnTie { user, connection, app } = tied;
         Ok((Self { user, connection, app, records }, caller))
     }
@@ -73,7 +82,7 @@ impl Resolve for OnUser {
 impl Resolve for OnTie {
     async fn resolve(gate: &Gate, head: &Head, needs: Permission) -> Result<(Self, Caller), Fault> {
         let (key, tie) = gate.tied(head).await?;
-        gate.reached(head, &key, &tie, needs, || Ok(())).await
+        gate.reached(head, &key, &tie, needs, || Ok(None)).await
     }
 }
 
@@ -120,14 +129,15 @@ impl Gate {
         Ok((key, tie))
     }
 
-    /// The tie and its caller, if that may do what it asks for. `user` is what the record itself says.
+    /// The tie and its caller, if that may do what it asks for. `may` is what the person's record and
+    /// the module say, where they are asked.
     async fn reached(
         &self,
         head: &Head,
         key: &ApiKey,
         tie: &Tie,
         needs: Permission,
-        user: impl FnOnce() -> Result<(), Fault>,
+        may: impl FnOnce() -> Result<Option<Sought>, Fault>,
     ) -> Result<(OnTie, Caller), Fault> {
         let id = UserId(object_id(tie.connection.raw(), "user_id")?);
         let quota = self.spend(&limits_of(tie)?, head.context.now).await?;
@@ -140,7 +150,7 @@ impl Gate {
         }
         let connection_key = (key.kind() == KeyKind::Connection).then_some(key.id());
         rule::connection(Some(tie.connection.raw()), connection_key, head.context.now)?;
-        user()?;
+        let module = may()?;
         rule::permission(needs, tie.connection.raw(), tie.app.record.raw())?;
         let connection = ConnectionId(object_id(tie.connection.raw(), "_id")?);
         let app = tie.app.id.clone();
@@ -154,6 +164,7 @@ impl Gate {
             connection,
             user: id,
             needs,
+            module,
         };
         let caller = of_app(&app, Some(connection), standing, quota, scope);
         Ok((OnTie { user: id, connection, app }, caller))
@@ -278,6 +289,33 @@ impl Gate {
         let connection = connection.ok_or_else(|| Fault::of(Code::NotFound))?;
         Ok((user, Tie { app, connection, key }))
     }
+}
+
+impl Tie {
+    fn may_use(&self, module: Sought, user: Option<&RawDocument>) -> Result<Sought, Fault> {
+        rule::module_permission(self.connection.raw(), &module.permission)?;
+        rule::module_permission(self.app.record.raw(), &module.permission)?;
+        user.map_or(Ok(()), |user| rule::verified(user, module.kyc_level))?;
+        Ok(module)
+    }
+}
+
+/// The module that the path names, if it is one that apps can use.
+fn sought(modules: &Snapshot, head: &Head) -> Result<Sought, Fault> {
+    let named = head.module.as_deref().and_then(|name| module_named(modules.raw(), name));
+    rule::module(named)?;
+    let module = named.ok_or_else(|| Fault::of(Code::NotFound))?;
+    Ok(Sought {
+        id: object_id(module, "_id")?,
+        permission: module.text("permission").unwrap_or_default().into(),
+        kyc_level: module.number("required_kyc_level").unwrap_or(0),
+    })
+}
+
+fn module_named<'a>(modules: &'a RawDocument, name: &str) -> Option<&'a RawDocument> {
+    let all = modules.get_array("modules").ok()?;
+    let mut all = all.into_iter().filter_map(|module| module.ok()?.as_document());
+    all.find(|module| module.text("module_name") == Some(name))
 }
 
 fn limit_of_app(app: &KnownApp) -> Limited {

@@ -73,6 +73,27 @@ pub fn permission<F: Fields + ?Sized>(
     Err(Fault::new(Code::PermissionDenied, format!("This needs the permission `{permission}`.")))
 }
 
+/// A module that apps can use now.
+pub fn module<F: Fields + ?Sized>(module: Option<&F>) -> Result<(), Fault> {
+    match module.and_then(|module| module.text("status")) {
+        Some("active" | "deprecated") => Ok(()),
+        _ => Err(Fault::of(Code::NotFound)),
+    }
+}
+
+/// Whoever may not use a module cannot tell that there is one.
+pub fn module_permission<F: Fields + ?Sized>(holder: &F, permission: &str) -> Result<(), Fault> {
+    if holds(holder, permission) { Ok(()) } else { Err(Fault::of(Code::NotFound)) }
+}
+
+/// Whether the person is verified as far as a module wants them to be; nobody is, unless it is said.
+pub fn verified<F: Fields + ?Sized>(user: &F, level: i64) -> Result<(), Fault> {
+    if user.number("kyc_level").unwrap_or(0) >= level {
+        return Ok(());
+    }
+    Err(Fault::new(Code::KycLevelTooLow, format!("This module needs KYC level {level}.")))
+}
+
 pub fn holds<F: Fields + ?Sized>(document: &F, permission: &str) -> bool {
     document.lists("permissions", permission)
 }

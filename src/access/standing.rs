@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document};
 
 use super::permission::Permission;
 use super::rule;
 use crate::audit::warrant::{Proviso, Rule};
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, ConnectionId, OperatorId, UserId};
 use crate::kernel::time::Timestamp;
 
@@ -15,9 +17,31 @@ use crate::kernel::time::Timestamp;
 #[derive(Debug, Clone)]
 pub enum Standing {
     Itself,
-    Operator { id: OperatorId, needs: Permission },
-    App { app: AppId, key_id: String },
-    OnUser { app: AppId, key: Presented, connection: ConnectionId, user: UserId, needs: Permission },
+    Operator {
+        id: OperatorId,
+        needs: Permission,
+    },
+    App {
+        app: AppId,
+        key_id: String,
+    },
+    OnUser {
+        app: AppId,
+        key: Presented,
+        connection: ConnectionId,
+        user: UserId,
+        needs: Permission,
+        /// Where `needs` is that of a module.
+        module: Option<Sought>,
+    },
+}
+
+/// A module, as it was registered at the door.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    pub id: ObjectId,
+    pub permission: Arc<str>,
+    pub kyc_level: i64,
 }
 
 /// The key that was shown.
@@ -37,7 +61,7 @@ impl Standing {
                 vec![proviso("operators", id.0, holds)]
             }
             Self::App { app, key_id } => vec![app_in_use(&app, Some(key_id), now)],
-            Self::OnUser { app, key, connection, user, needs } => {
+            Self::OnUser { app, key, connection, user, needs, module } => {
                 let (app_key, connection_key, epoch) = match key {
                     Presented::OfApp(id) => (Some(id), None, None),
                     Presented::OfConnection(id, epoch) => (None, Some(id), Some(epoch)),
@@ -54,14 +78,43 @@ impl Standing {
                     }
                     app.map_or(Ok(()), |app| rule::permission(needs, app, app))
                 };
-                vec![
+                let mut all = vec![
                     app_in_use(&app, app_key, now),
                     proviso("apps", app.as_str(), ceiling),
                     proviso("user_apps", connection.0, tie),
                     proviso("users", user.0, rule::user),
-                ]
+                ];
+                all.extend(module.into_iter().flat_map(|it| it.provisos(&app, connection, user)));
+                all
             }
         }
+    }
+}
+
+impl Sought {
+    /// The same as at the door, each rule of its own record.
+    fn provisos(self, app: &AppId, connection: ConnectionId, user: UserId) -> [Proviso; 4] {
+        let Self { id, permission, kyc_level } = self;
+        let (unchanged, of_app) = (Arc::clone(&permission), Arc::clone(&permission));
+        let module = move |module: Option<&Document>| {
+            rule::module(module)?;
+            let now = module.and_then(|module| module.get_str("permission").ok());
+            if now == Some(&unchanged) { Ok(()) } else { Err(Fault::of(Code::NotFound)) }
+        };
+        let holder = |permission: Arc<str>| {
+            move |holder: Option<&Document>| {
+                holder.map_or(Ok(()), |holder| rule::module_permission(holder, &permission))
+            }
+        };
+        let verified = move |user: Option<&Document>| {
+            user.map_or(Ok(()), |user| rule::verified(user, kyc_level))
+        };
+        [
+            proviso("user_modules", id, module),
+            proviso("apps", app.as_str(), holder(of_app)),
+            proviso("user_apps", connection.0, holder(permission)),
+            proviso("users", user.0, verified),
+        ]
     }
 }
 
@@ -77,7 +130,7 @@ fn app_in_use(app: &AppId, key_id: Option<String>, now: Timestamp) -> Proviso {
 fn proviso(
     collection: &'static str,
     id: impl Into<Bson>,
-    holds: impl Fn(Option<&Document>) -> Result<(), crate::kernel::fault::Fault> + Send + Sync + 'static,
+    holds: impl Fn(Option<&Document>) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Proviso {
     let holds: Rule = Arc::new(holds);
     Proviso { collection, id: id.into(), holds }

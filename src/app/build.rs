@@ -34,6 +34,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::text::hex;
 use crate::kernel::time::Clock;
 use crate::modules;
+use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
 use crate::store::{Parts, Store};
 
 /// Everything that is made once. Cheap to clone.
@@ -45,6 +46,7 @@ pub struct Purser {
     pub anonymous: Anonymous,
     pub decisions: Decisions,
     pub desk: Desk,
+    pub catalogue: Catalogue,
     pub attempts: Arc<Attempts>,
     pub clock: Clock,
     pub chance: Chance,
@@ -93,7 +95,8 @@ impl Purser {
             decisions.clone(),
         );
         let shown = Shown::new(config.store.copies);
-        let desk = Desk { store: store.clone(), hasher, modules: modules::ALL, shown };
+        let catalogue = Catalogue::default();
+        let desk = Desk { store: store.clone(), hasher, shelf: catalogue.shelf(), shown };
         Ok(Self {
             config: Arc::new(config),
             store,
@@ -101,6 +104,7 @@ impl Purser {
             anonymous,
             decisions,
             desk,
+            catalogue,
             attempts,
             clock,
             chance,
@@ -115,8 +119,8 @@ impl Purser {
         self.store.migrate(plan, self.clock.now()).await?;
         self.store.check_keyring().await?;
         for module in modules::ALL {
-            let grant = self.gate.itself::<modules::RegisterModule>(job("migrate"), self.context());
-            let registered = modules::register(&grant, &self.store, *module).await;
+            let grant = self.gate.itself::<RegisterBuiltIn>(job("migrate"), self.context());
+            let registered = registry::register(&grant, &self.store, *module).await;
             if registered.map_err(|fault| fault.to_string())? {
                 done.push(format!("register module {}", module.name()));
             }
@@ -142,6 +146,12 @@ impl Purser {
 
     pub async fn flush_last_used(&self) -> Result<(), Fault> {
         workers::flush_last_used(self).await
+    }
+
+    /// Works on jobs until none is left.
+    pub async fn work_on_jobs(&self) -> Result<(), Fault> {
+        while workers::work_on_a_job(self, None).await? {}
+        Ok(())
     }
 
     /// Books everything whose time is over.
@@ -214,6 +224,7 @@ pub fn serve(
     let workers = [
         purser.runtime.spawn(workers::run(purser.clone())),
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
+        purser.runtime.spawn(workers::run_jobs(purser.clone())),
     ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
@@ -266,6 +277,7 @@ fn server(
     let chance = Data::new(purser.chance.clone());
     let docs = Data::new(Docs::new()?);
     let attempts = Data::from(Arc::clone(&purser.attempts));
+    let catalogue = Data::new(purser.catalogue.clone());
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -277,6 +289,7 @@ fn server(
             .wrap(Condition::new(!origins.is_empty(), edge::cors(&origins)))
             .app_data(docs.clone())
             .app_data(attempts.clone())
+            .app_data(catalogue.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

@@ -89,7 +89,7 @@ fn head(purser: &Purser, key: &str) -> Head {
     let mut context = purser.context();
     context.deadline = Instant::now() + Duration::from_secs(CHUNK_SECONDS);
     let credential = Some(key.to_owned());
-    Head { credential, user: None, peer: None, client: None, seen: None, context }
+    Head { credential, user: None, module: None, peer: None, client: None, seen: None, context }
 }
 
 /// Those of the chunk whose address nobody has: one query instead of a unit for each.

@@ -39,11 +39,14 @@ pub fn openapi() -> String {
     document.merge(connections::WaitingPaper::openapi());
     document.merge(people::SignInPaper::openapi());
     document.merge(modules::wallet::Paper::openapi());
+    document.merge(modules::custom::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
     document.merge(people::AdminPaper::openapi());
     document.merge(modules::wallet::AdminPaper::openapi());
+    document.merge(modules::registry::Paper::openapi());
+    document.merge(modules::registry::jobs::Paper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(health::Paper::openapi());
     let tag = |(name, text): &(&str, &str)| {
@@ -72,7 +75,9 @@ pub fn actions() -> Vec<Described> {
         people::SIGN_IN_WRITING,
         apps::WRITING,
         apps::OPERATOR_WRITING,
-        modules::WRITING,
+        modules::registry::WRITING,
+        modules::registry::jobs::WRITING,
+        modules::custom::WRITING,
         modules::wallet::WRITING,
     ]
     .concat();

@@ -4,7 +4,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
-use crate::modules::wallet;
+use crate::modules::{custom, registry, wallet};
 use crate::{apps, connections, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -13,12 +13,16 @@ pub fn routes(config: &mut ServiceConfig) {
     connections::waiting_routes(config);
     people::routes(config);
     wallet::routes(config);
+    custom::routes(config);
     // Admins.
     apps::routes(config);
     apps::operator_routes(config);
     connections::admin_routes(config);
     people::admin_routes(config);
     wallet::admin_routes(config);
+    custom::admin_routes(config);
+    registry::routes(config);
+    registry::jobs::routes(config);
     // Auditors.
     trail::routes(config);
     // Nobody in particular.

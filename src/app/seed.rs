@@ -287,6 +287,7 @@ where
     let head = Head {
         credential: key.map(str::to_owned),
         user: user.map(str::to_owned),
+        module: None,
         peer: None,
         client: None,
         seen: None,

@@ -9,6 +9,8 @@ use super::build::{Purser, job};
 use crate::access::last_used::Used;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
+use crate::kernel::ids::JobId;
+use crate::modules::registry::jobs::{self, Step};
 use crate::modules::wallet;
 use crate::store::{Key, Touch};
 use crate::users::Connection;
@@ -59,6 +61,34 @@ pub async fn run_expiry(purser: Purser) {
             );
         }
     }
+}
+
+/// Works on jobs as they come.
+pub async fn run_jobs(purser: Purser) {
+    let seconds = purser.config.jobs.poll_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = work_on_a_job(&purser, None).await {
+            tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a job was left");
+        }
+    }
+}
+
+/// Takes a turn at a job, if one waits, and goes on to its end; whether there was one.
+pub async fn work_on_a_job(purser: &Purser, wanted: Option<JobId>) -> Result<bool, Fault> {
+    let grant = || purser.gate.itself::<jobs::WorkOnJob>(job("jobs"), purser.context());
+    let Some(mut shift) = jobs::claim(&grant(), &purser.store, wanted).await? else {
+        return Ok(false);
+    };
+    while let Step::More(rest) = jobs::step(&grant(), &purser.store, &mut shift).await? {
+        tokio::time::sleep(rest).await;
+    }
+    Ok(true)
 }
 
 async fn keep_company(purser: &Purser) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::ids::{AppId, CustomerId, Name, OperatorId, RegistrationId, UserId};
+use crate::kernel::ids::{AppId, CustomerId, JobId, Name, OperatorId, RegistrationId, UserId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +47,7 @@ pub enum Subject {
     Operator(OperatorId),
     Customer(CustomerId),
     Registration(RegistrationId),
+    Job(JobId),
 }
 
 impl fmt::Display for Subject {
@@ -58,6 +59,7 @@ impl fmt::Display for Subject {
             Self::Operator(id) => write!(f, "operator:{id}"),
             Self::Customer(id) => write!(f, "customer:{id}"),
             Self::Registration(id) => write!(f, "registration:{id}"),
+            Self::Job(id) => write!(f, "job:{id}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `access/gate.rs` alone (the architecture test sees to it), after the checks. A warrant also
 //! carries everything about the caller that the trail must say.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,7 +62,7 @@ pub struct Warrant {
 #[derive(Clone)]
 pub struct Terms {
     pub action: &'static str,
-    pub module: &'static str,
+    pub module: Cow<'static, str>,
     pub actor: Actor,
     pub app_id: Option<AppId>,
     pub connection_id: Option<ConnectionId>,

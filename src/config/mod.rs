@@ -18,6 +18,7 @@
 pub mod audit;
 pub mod crypto;
 mod found;
+pub mod jobs;
 pub mod limits;
 mod loader;
 pub mod log;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 pub use audit::{Audit, IpDetail};
 pub use crypto::Crypto;
+pub use jobs::Jobs;
 pub use limits::Limits;
 pub use log::{Format, Level, Log};
 pub use metrics::Metrics;
@@ -55,6 +57,7 @@ pub struct Config {
     pub audit: Audit,
     pub limits: Limits,
     pub wallet: Wallet,
+    pub jobs: Jobs,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -87,6 +90,7 @@ impl Config {
             audit: Audit::read(&mut loader.section("audit")),
             limits: Limits::read(&mut loader.section("limits")),
             wallet: Wallet::read(&mut loader.section("wallet")),
+            jobs: Jobs::read(&mut loader.section("jobs")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),
         }

@@ -7,19 +7,27 @@ use super::view::{View, connection_etag, etag, view};
 use crate::access::action::Mutating;
 use crate::access::grant::{Granted, OnUser};
 use crate::apps::App;
+use crate::audit::warrant::Pass;
 use crate::crypto::password::Hasher;
 use crate::http::call::Preconditions;
 use crate::kernel::fault::{Code, Fault, FieldError};
 use crate::store::{Done, Hints, Stop, Store, Work};
-use crate::users::{Connection, ConnectionStatus, Modules, User};
+use crate::users::{Connection, ConnectionStatus, Modules, Shelf, User};
 
 /// What the commands of this slice work with.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub hasher: Hasher,
-    pub modules: Modules,
+    pub shelf: Shelf,
     pub shown: Shown,
+}
+
+impl Desk {
+    /// The modules that apps can use now.
+    pub async fn modules(&self, pass: &Pass) -> Result<Modules, Fault> {
+        Ok((self.shelf)(&self.store.modules(pass).await?))
+    }
 }
 
 pub(super) fn hints(target: &OnUser) -> Hints {
@@ -40,17 +48,18 @@ pub async fn update_user(
     change: UserChange,
     preconditions: Preconditions,
 ) -> Result<Done<View>, Fault> {
-    let (target, modules) = (grant.target().clone(), desk.modules);
+    let target = grant.target().clone();
+    let modules = (desk.shelf)(&target.records.modules);
     let keyring = desk.store.keyring().clone();
     let unit = desk.store.unit(grant.warrant(), hints(&target), move |work| {
         let (before, connection, app) = load(work, &target)?;
-        preconditions.check(|| etag(&view(&before, &connection, &app, modules), &keyring))?;
+        preconditions.check(|| etag(&view(&before, &connection, &app, &modules), &keyring))?;
         if let Some(hidden) = change.paths().find(|path| !app.sees(path)) {
             return Err(not_visible(hidden).into());
         }
         let after = change.applied_to(&before, work.now());
         work.revise(&before, &after)?;
-        Ok(view(&after, &connection, &app, modules))
+        Ok(view(&after, &connection, &app, &modules))
     });
     unit.await
 }

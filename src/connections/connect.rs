@@ -63,12 +63,12 @@ pub struct Tied {
 }
 
 impl Materials {
-    pub fn make(desk: &Desk, now: Timestamp) -> Self {
+    pub fn make(desk: &Desk, modules: Modules, now: Timestamp) -> Self {
         let (store, chance) = (desk.store.clone(), desk.store.chance());
         let (user, customer) = (UserId::new(chance, now), CustomerId::new(chance, now));
         let candidate = |_| Account::open(AccountNumber::random(chance), customer, now);
         Self {
-            modules: desk.modules,
+            modules,
             user,
             customer,
             identities: [IdentityId::new(chance, now), IdentityId::new(chance, now)],
@@ -80,8 +80,8 @@ impl Materials {
         }
     }
 
-    pub fn modules(&self) -> Modules {
-        self.modules
+    pub fn modules(&self) -> &Modules {
+        &self.modules
     }
 
     /// What a new person would be made of.
@@ -208,8 +208,8 @@ impl Meeting<'_> {
 
     fn user(&self, account: &Account, now: Timestamp) -> User {
         let Self { request, materials, .. } = self;
-        let data = |module: &&dyn crate::users::Module| -> (String, bson::Bson) {
-            (module.name().to_owned(), module.defaults(now).into())
+        let data = |module: &dyn crate::users::Module| -> Option<(String, bson::Bson)> {
+            Some((module.name().to_owned(), module.defaults(now)?.into()))
         };
         let email = request.identifiers.iter().find(|it| it.kind == IdentityKind::Email);
         User {
@@ -224,13 +224,14 @@ impl Meeting<'_> {
             updated_at: now,
             profile: request.profile.applied_to(&Profile::default()),
             preferences: request.preferences.applied_to(&Preferences::default()),
-            modules: materials.modules.iter().map(data).collect(),
+            modules: materials.modules.iter().filter_map(data).collect(),
             audit: Audit {
                 last_login: None,
                 login_count: 0,
                 password_changed_at: request.password.as_ref().map(|_| now),
                 profile_updated_at: None,
             },
+            kyc_level: 0,
             customer_id: materials.customer,
             account_number: account.number.clone(),
             revision: 1,

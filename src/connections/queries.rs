@@ -33,7 +33,7 @@ pub enum Search {
 
 /// What a read found out is in its grant already: nothing more is asked of the database.
 pub fn read_user(grant: &Granted<ReadUser>, desk: &Desk) -> Result<Arc<Made>, Fault> {
-    desk.shown.view(grant.target(), desk.modules, desk.store.keyring())
+    desk.shown.view(grant.target(), &desk.shelf, desk.store.keyring())
 }
 
 pub fn read_connection(grant: &Granted<ReadConnection>) -> Result<Connection, Fault> {
@@ -61,15 +61,12 @@ pub async fn find_users(
     let rows: Vec<Connection> = desk.store.list(&pass, query.limit(limit.rows() + 1)).await?;
     let page = Page::cut(rows, limit, |connection| connection.id);
     let users = users(grant, desk, &page.items).await?;
+    let modules = desk.modules(&pass).await?;
     let seen = |connection: &Connection| {
         let user = users.get(&connection.user_id)?;
-        Some((connection.id, shown(user, connection, &app, desk)))
+        Some((connection.id, view(user, connection, &app, &modules)))
     };
     Ok(Page { items: page.items.iter().filter_map(seen).collect(), next: page.next })
-}
-
-fn shown(user: &User, connection: &Connection, app: &App, desk: &Desk) -> View {
-    view(user, connection, app, desk.modules)
 }
 
 /// Adds the search to the filter; `false` where nobody can match.

@@ -66,7 +66,7 @@ async fn connect(
     request: Request,
 ) -> Result<Done<Outcome>, Fault> {
     let (app, now) = (grant.target().app.clone(), grant.now());
-    let materials = Materials::make(desk, now);
+    let materials = Materials::make(desk, desk.modules(&grant.pass()).await?, now);
     let waiting = Registration::asked(&app, &request, Reason::Duplicate, now, &desk.store)?;
     let hints = materials.hints(&request);
     let decided = desk.store.unit(grant.warrant(), hints, move |work| {
@@ -97,7 +97,7 @@ fn decide(
     Ok(outcome(tied, &app, materials.modules()))
 }
 
-fn outcome(tied: Tied, app: &App, modules: Modules) -> Outcome {
+fn outcome(tied: Tied, app: &App, modules: &Modules) -> Outcome {
     let Tied { user, connection, key } = tied;
     let (user_id, view) = (user.id, view(&user, &connection, app, modules));
     match key {

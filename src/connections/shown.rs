@@ -12,7 +12,7 @@ use crate::apps::App;
 use crate::crypto::keyring::Keyring;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::ConnectionId;
-use crate::users::{Connection, Modules, User};
+use crate::users::{Connection, Shelf, User};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -34,19 +34,19 @@ impl Shown {
     pub fn view(
         &self,
         target: &OnUser,
-        modules: Modules,
+        shelf: &Shelf,
         keyring: &Keyring,
     ) -> Result<Arc<Made>, Fault> {
-        let Records { user, connection, app } = &target.records;
+        let Records { user, connection, app, modules } = &target.records;
         let is_same = |made: &Arc<Made>| {
-            let Records { user: u, connection: c, app: a } = &made.from;
-            user.is(u) && connection.is(c) && app.is(a)
+            let Records { user: u, connection: c, app: a, modules: m } = &made.from;
+            user.is(u) && connection.is(c) && app.is(a) && modules.is(m)
         };
         if let Some(made) = self.0.get(&target.connection).filter(is_same) {
             return Ok(made);
         }
         let (user, connection) = (user.record::<User>()?, connection.record::<Connection>()?);
-        let view = view(&user, &connection, &app.record::<App>()?, modules);
+        let view = view(&user, &connection, &app.record::<App>()?, &shelf(modules));
         let body = serde_json::to_vec(&view).map_err(|_| Fault::internal("a view is no JSON"))?;
         let etag = etag(&view, keyring);
         // Without the room that it was written in: there are many of them.

@@ -13,7 +13,7 @@ use crate::crypto::keyring::Keyring;
 use crate::kernel::free;
 use crate::kernel::text::hex;
 use crate::kernel::time::{Timestamp, rfc3339};
-use crate::users::{Connection, Modules, User};
+use crate::users::{Connection, Module, Modules, User};
 
 /// One person as one app sees it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -26,17 +26,18 @@ pub struct View {
     pub app_specific: Value,
 }
 
-pub fn view(user: &User, connection: &Connection, app: &App, modules: Modules) -> View {
+pub fn view(user: &User, connection: &Connection, app: &App, modules: &Modules) -> View {
     let holds = |permission: &str| {
         let held = |list: &[String]| list.iter().any(|one| one == permission);
         held(&connection.permissions) && held(&app.permissions)
     };
     let mut shared = if holds(READ) { shared(user, app) } else { Map::new() };
     shared.insert("id".to_owned(), user.id.to_string().into());
-    let seen = modules.iter().filter(|module| holds(module.permission()));
-    let modules = seen.filter_map(|module| {
-        let data = user.modules.get_document(module.name()).ok()?;
-        Some((module.name().to_owned(), module.view(data)))
+    let open =
+        |module: &&dyn Module| holds(module.permission()) && user.kyc_level >= module.kyc_level();
+    let modules = modules.iter().filter(open).filter_map(|module| {
+        let shown = module.view(user.modules.get_document(module.name()).ok())?;
+        Some((module.name().to_owned(), shown))
     });
     shared.insert("modules".to_owned(), Value::Object(modules.collect()));
     View { shared: Value::Object(shared), app_specific: app_specific(connection) }

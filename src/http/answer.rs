@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
 use crate::kernel::fault::Fault;
+use crate::kernel::time::{SECOND_MS, Timestamp};
 
 pub struct Answer {
     status: StatusCode,
@@ -15,6 +16,7 @@ pub struct Answer {
     etag: Option<String>,
     seen: Option<String>,
     replayed: Replay,
+    deprecated_at: Option<Timestamp>,
 }
 
 /// Whether an answer is the effect's own or was given before.
@@ -39,8 +41,10 @@ impl Answer {
 
     pub fn no_content() -> Self {
         let (body, etag, seen, replayed) = (None, None, None, Replay::First);
+        let deprecated_at = None;
         let content_type = "application/json";
-        Self { status: StatusCode::NO_CONTENT, body, content_type, etag, seen, replayed }
+        let status = StatusCode::NO_CONTENT;
+        Self { status, body, content_type, etag, seen, replayed, deprecated_at }
     }
 
     /// A table, for spreadsheets.
@@ -74,6 +78,12 @@ impl Answer {
         Self { seen: token.into(), ..self }
     }
 
+    /// What was used is on its way out since then (RFC 9745).
+    #[must_use]
+    pub fn deprecated(self, at: Option<Timestamp>) -> Self {
+        Self { deprecated_at: at, ..self }
+    }
+
     #[must_use]
     pub fn replayed(self, again: bool) -> Self {
         Self { replayed: if again { Replay::Again } else { Replay::First }, ..self }
@@ -90,6 +100,10 @@ impl Responder for Answer {
         }
         if let Some(token) = self.seen {
             response.insert_header(("Purser-Seen", token));
+        }
+        if let Some(at) = self.deprecated_at {
+            let seconds = at.timestamp_millis().div_euclid(SECOND_MS);
+            response.insert_header(("Deprecation", format!("@{seconds}")));
         }
         if self.replayed == Replay::Again {
             response.insert_header(("Idempotency-Replayed", "true"));

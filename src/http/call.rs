@@ -50,12 +50,15 @@ pub struct Call<A: Action, B = Nothing> {
 }
 
 pub struct Json<T>(pub T);
+/// As `Json`, for bodies that describe other bodies: a schema has two levels for each of its data.
+pub struct Deep<T>(pub T);
 pub struct Nothing;
 
 /// How a body is read; `Value` is what a fingerprint is made of.
 pub trait Body: Sized + 'static {
     fn read(value: Option<Value>) -> Result<Self, Fault>;
     const EXPECTED: bool;
+    const DEPTH_MAX: usize = json::DEPTH_MAX;
 }
 
 impl Body for Nothing {
@@ -70,6 +73,14 @@ impl<T: DeserializeOwned + 'static> Body for Json<T> {
         json::typed(value.unwrap_or(Value::Null)).map(Self)
     }
     const EXPECTED: bool = true;
+}
+
+impl<T: DeserializeOwned + 'static> Body for Deep<T> {
+    fn read(value: Option<Value>) -> Result<Self, Fault> {
+        json::typed(value.unwrap_or(Value::Null)).map(Self)
+    }
+    const EXPECTED: bool = true;
+    const DEPTH_MAX: usize = 3 * json::DEPTH_MAX;
 }
 
 /// `If-Match` and `If-None-Match`: entity tags without their quotes.
@@ -144,7 +155,7 @@ where
     check_client(&request, &head)?;
     let key = idempotency_key(&request)?;
     let value = if B::EXPECTED {
-        let reading = json::read(&request, &mut payload);
+        let reading = json::read(&request, &mut payload, B::DEPTH_MAX);
         let left = head.context.deadline.saturating_duration_since(Instant::now());
         let read = actix_web::rt::time::timeout(left, reading).await;
         let slow = |_| Fault::of(Code::RequestTimeout);
@@ -185,6 +196,7 @@ fn head(request: &HttpRequest, door: &Door) -> Head {
     Head {
         credential: bearer.or_else(|| text("x-api-key")).map(str::to_owned),
         user: request.match_info().get("user").map(str::to_owned),
+        module: request.match_info().get("module").map(str::to_owned),
         peer: door.proxies.peer(request),
         seen: text("purser-seen").map(str::to_owned),
         client: text(CLIENT).and_then(|text| text.trim().parse().ok()),

@@ -14,10 +14,14 @@ use super::strict::{Strict, Unique};
 use crate::kernel::fault::{Code, Fault};
 
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-const DEPTH_MAX: usize = 8;
+pub const DEPTH_MAX: usize = 8;
 
 /// The body as a value: within its bounds and well-formed.
-pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value, Fault> {
+pub async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    depth_max: usize,
+) -> Result<Value, Fault> {
     let stated = header_text(request, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
     if stated.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
         return Err(Fault::of(Code::BodyTooLarge));
@@ -33,7 +37,7 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Value,
         }
         body.extend_from_slice(&part);
     }
-    check_depth(&body)?;
+    check_depth(&body, depth_max)?;
     let read = serde_json::from_slice(&body).map(|Unique(value)| value);
     read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -70,7 +74,7 @@ fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
 }
 
 /// Before parsing, so that a deep body costs one pass over its bytes.
-fn check_depth(body: &[u8]) -> Result<(), Fault> {
+fn check_depth(body: &[u8], depth_max: usize) -> Result<(), Fault> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in body {
         match byte {
@@ -81,8 +85,9 @@ fn check_depth(body: &[u8]) -> Result<(), Fault> {
             b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEPTH_MAX {
-            return Err(Fault::invalid("", "too_deep", "at most 8 levels of objects and arrays"));
+        if depth > depth_max {
+            let accepted = format!("at most {depth_max} levels of objects and arrays");
+            return Err(Fault::invalid("", "too_deep", accepted));
         }
     }
     Ok(())

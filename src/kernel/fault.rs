@@ -84,6 +84,8 @@ codes! {
     NotFirstParty "not_first_party" Forbidden "This needs a first-party app" "Only a first-party app signs people in and moves credits between them; an admin can change the app's `trust`.";
     IssuanceNotAllowed "issuance_not_allowed" Forbidden "This app may not issue these credits" "An admin can change the app's `may_issue`: its categories and its whole credits a day (UTC). `detail` says which of them stands in the way.";
     ModuleDisabled "module_disabled" Forbidden "The module is disabled for this person" "An admin of Purser can enable it.";
+    ModuleBuiltIn "module_built_in" Forbidden "The module is built in" "Its state changes only through its own operations (`/v1/users/{user}/wallet/…` and so on), and its line of the registry with a new version of Purser.";
+    KycLevelTooLow "kyc_level_too_low" Forbidden "The person is not verified enough" "The person must be verified to the level that `detail` names.";
     WalletFrozen "wallet_frozen" Forbidden "The wallet is frozen" "It takes credits, and gives none until an admin of Purser unfreezes it. The same Idempotency-Key can be sent again then.";
     NotFound "not_found" NotFound "Not found" "Check the id. What the key may not see is answered exactly like what does not exist.";
     MethodNotAllowed "method_not_allowed" WrongMethod "The method is not allowed here" "The `Allow` header lists what is.";
@@ -94,6 +96,9 @@ codes! {
     DuplicateReference "duplicate_reference" Conflict "The reference was used before" "It happened already: read the entry that `entry_id` names (absent where it is another person's). A new operation needs a reference of its own; unless one is sent, it is the Idempotency-Key.";
     HoldExpired "hold_expired" Conflict "The hold has run out" "Its credits are free again: place a new hold, or debit.";
     WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds first.";
+    ModuleInUse "module_in_use" Conflict "The module is in use" "Set its status to `inactive`, which hides it from every app. It can be deleted only while no person has data in it and no app or connection holds its permission; `detail` says what does.";
+    BreakingChange "breaking_change" Conflict "The new version would break what is stored" "`errors` names each change; send a `migration` that makes old data fit and raise the major version, or change the schema less.";
+    WrongState "wrong_state" Conflict "It is not in a state in which this can be done" "`detail` says in which state it is, and in which it can be done.";
     LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";

@@ -54,6 +54,8 @@ object_ids! {
     RegistrationId,
     /// An entry of the module registry.
     ModuleId,
+    /// Something that Purser does for long, to many people.
+    JobId,
     /// One line of the wallet ledger. A hold carries the id of its entry.
     LedgerId,
     /// Credits that arrived together.

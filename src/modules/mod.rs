@@ -5,12 +5,16 @@
 //! defaults and an app its view; its state changes only through its own operations. Modules never
 //! know each other: what they offer each other is a trait (`contract`), which `app` hands them.
 //!
-//! To add a module: a folder here like `wallet`, the pattern, a line in [`ALL`], `schemas/modules/<name>.json` (a test demands
-//! these of each other), and its sentences in `tests/it/<name>.rs`.
+//! Modules that admins register have their line in `registry`, and their data in `custom`.
+//!
+//! To add a built-in module: a folder here like `wallet`, the pattern, a line in [`ALL`] and in
+//! `users::BUILT_IN`, `schemas/modules/<name>.json` (tests demand these of each other), and its
+//! sentences in `tests/it/<name>.rs`.
 
 mod contract;
+pub mod custom;
 pub mod referrals;
-mod registry;
+pub mod registry;
 pub mod subscription;
 pub mod wallet;
 
@@ -18,12 +22,18 @@ use bson::{Bson, Document};
 use serde_json::{Map, Value};
 
 use crate::kernel::free;
-use crate::users::Modules;
+use crate::users::Module;
 
 pub use contract::{Bill, Gift, GiftCategory, Purse, Receipt, SHORT};
-pub use registry::{RegisterModule, Registered, WRITING, register};
 
-pub const ALL: Modules = &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];
+/// A module that comes with this binary.
+pub trait BuiltIn: Module {
+    /// Its description, schema and defaults, as `schemas/modules/<name>.json` has them.
+    fn schema(&self) -> &'static str;
+}
+
+pub const ALL: &[&dyn BuiltIn] =
+    &[&wallet::Wallet, &subscription::Subscription, &referrals::Referrals];
 
 /// The fields of the source document; what a module keeps besides is its own affair.
 fn shown(data: &Document, fields: &[&str]) -> Value {

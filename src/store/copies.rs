@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use bson::raw::cstr;
+use bson::{Bson, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 use moka::sync::Cache;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -20,12 +21,16 @@ use prometheus_client::registry::Registry;
 use super::client::Store;
 use super::read::Query;
 use super::record::{REVISION, Record};
+use super::way::Way;
 use crate::audit::warrant::Pass;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
 
 /// The collections of which copies are kept.
-pub(super) const COPIED: [&str; 4] = ["apps", "operators", "user_apps", "users"];
+pub(super) const COPIED: [&str; 5] = ["apps", "operators", "user_apps", "user_modules", "users"];
+/// Of modules, of which there are few and which are looked through, one copy holds them all.
+const MODULES: &str = "user_modules";
+const ALL_OF_THEM: &str = "*";
 /// How long a copy counts after the change stream has answered last.
 const TRUSTED: Duration = Duration::from_millis(750);
 /// A key that nobody has is looked up once in this time.
@@ -96,63 +101,6 @@ impl RecordId {
             Self::Object(id) => (*id).into(),
             Self::Text(text) => text.as_ref().into(),
         }
-    }
-}
-
-/// Ways to a record besides its `_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Way {
-    AppKey(Arc<str>),
-    ConnectionKey(Arc<str>),
-    OperatorKey(Arc<str>),
-    Tie(ObjectId, Arc<str>),
-}
-
-impl Way {
-    fn collection(&self) -> &'static str {
-        match self {
-            Self::AppKey(_) => "apps",
-            Self::OperatorKey(_) => "operators",
-            Self::ConnectionKey(_) | Self::Tie(..) => "user_apps",
-        }
-    }
-
-    fn filter(&self) -> Document {
-        match self {
-            Self::AppKey(id) => doc! { "keys.id": id.as_ref() },
-            Self::OperatorKey(id) => doc! { "key_id": id.as_ref() },
-            Self::ConnectionKey(id) => {
-                let id = id.as_ref();
-                doc! { "$or": [{ "key_id": id }, { "previous_key.key_id": id }] }
-            }
-            Self::Tie(user, app) => doc! { "user_id": *user, "app_id": app.as_ref() },
-        }
-    }
-
-    /// Whether it still leads there.
-    fn leads_to(&self, raw: &RawDocument) -> bool {
-        let text = |raw: &RawDocument, field| raw.get_str(field).ok().map(str::to_owned);
-        match self {
-            Self::AppKey(id) => raw.get_array("keys").is_ok_and(|keys| {
-                let mut keys = keys.into_iter().filter_map(Result::ok);
-                keys.any(|key| key.as_document().and_then(|key| key.get_str("id").ok()) == Some(id))
-            }),
-            Self::OperatorKey(id) => raw.get_str("key_id").ok() == Some(id),
-            Self::ConnectionKey(id) => {
-                let previous = raw.get_document("previous_key").ok();
-                raw.get_str("key_id").ok() == Some(id)
-                    || previous.and_then(|key| text(key, "key_id")).as_deref() == Some(id)
-            }
-            Self::Tie(user, app) => {
-                raw.get_object_id("user_id").ok() == Some(*user)
-                    && raw.get_str("app_id").ok() == Some(app)
-            }
-        }
-    }
-
-    /// A key that is not there today is not there in five seconds; a tie may be.
-    fn is_key(&self) -> bool {
-        !matches!(self, Self::Tie(..))
     }
 }
 
@@ -250,7 +198,7 @@ impl Copies {
     }
 
     pub fn forget(&self, collection: &'static str, id: RecordId) {
-        let held = (collection, id);
+        let held = if collection == MODULES { all_modules() } else { (collection, id) };
         let number = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
         let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
         *last = number.max(*last);
@@ -290,7 +238,11 @@ impl Copies {
 }
 
 fn is_few(collection: &str) -> bool {
-    matches!(collection, "apps" | "operators")
+    matches!(collection, "apps" | "operators" | MODULES)
+}
+
+fn all_modules() -> Held {
+    (MODULES, RecordId::Text(ALL_OF_THEM.into()))
 }
 
 impl Store {
@@ -318,6 +270,24 @@ impl Store {
         if let Some(snapshot) = &snapshot {
             copies.keep(held, before, snapshot);
         }
+        Ok(snapshot)
+    }
+
+    /// All modules that are registered, as one record: `{"modules": [...]}`, by name.
+    pub async fn modules(&self, pass: &Pass) -> Result<Snapshot, Fault> {
+        let copies = &self.inner().copies;
+        let held = all_modules();
+        if let Some(snapshot) = copies.copy(&held) {
+            return Ok(snapshot);
+        }
+        let before = copies.before();
+        let query = Query::of(MODULES, doc! {}).sort(doc! { "module_name": 1 });
+        let found: Vec<RawDocumentBuf> = self.list(pass, query).await?;
+        let all: RawArrayBuf = found.into_iter().collect();
+        let mut raw = RawDocumentBuf::new();
+        raw.append(cstr!("modules"), all);
+        let snapshot = Snapshot::new(raw);
+        copies.keep(held, before, &snapshot);
         Ok(snapshot)
     }
 

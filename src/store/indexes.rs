@@ -147,6 +147,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // Those of one app.
             Index::on(doc! { "user_id": 1, "app_id": 1, "created_at": -1, "seq": -1 }),
         ],
+        "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],
         "rate_leases" | "idempotency" | "wallet_tallies" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),
     }

@@ -132,7 +132,7 @@ pub(super) fn entry(
         user_id,
         app_id: warrant.app_id.clone(),
         action: warrant.action.to_owned(),
-        module: warrant.module.to_owned(),
+        module: warrant.module.clone().into_owned(),
         changes: seal::seal(&posted.draft.changes, key, id, chance)?,
         timestamp: posted.timestamp,
         ip_address: warrant.ip_address.clone(),

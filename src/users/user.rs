@@ -3,6 +3,7 @@
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
+use super::module::is_personal;
 use crate::audit::actor::Subject;
 use crate::audit::seal::Sensitivity;
 use crate::kernel::fault::{Code, Fault};
@@ -35,6 +36,9 @@ pub struct User {
     pub preferences: Preferences,
     pub modules: Document,
     pub audit: Audit,
+    /// How far the person is verified.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kyc_level: i64,
     pub customer_id: CustomerId,
     pub account_number: AccountNumber,
     #[serde(default, skip_serializing)]
@@ -116,9 +120,10 @@ impl Record for User {
             "password" => Sensitivity::Secret,
             "email" | "username" | "status_reason" => Sensitivity::Personal,
             _ if path == "profile" || path.starts_with("profile.") => Sensitivity::Personal,
-            // What admins write about people.
-            _ if path.starts_with("modules.") && path.ends_with("_reason") => Sensitivity::Personal,
-            _ => Sensitivity::Plain,
+            _ => match path.strip_prefix("modules.") {
+                Some(inside) if is_personal(inside) => Sensitivity::Personal,
+                _ => Sensitivity::Plain,
+            },
         },
         volatile: NO_VOLATILE,
         alternates: &[],
@@ -127,6 +132,10 @@ impl Record for User {
     fn key(&self) -> Key<Self> {
         Self::by_id(self.id)
     }
+}
+
+fn is_zero(level: &i64) -> bool {
+    *level == 0
 }
 
 impl User {

@@ -397,12 +397,16 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// What stands beside the built-in modules: the registry, and the data of those in it.
+const BESIDE: &[&str] = &["registry", "custom"];
+
 fn modules() -> Vec<String> {
     let folders = fs::read_dir(source().join("modules")).expect("src/modules");
     let mut modules: Vec<String> = folders
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.is_dir())
         .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+        .filter(|name| !BESIDE.contains(&name.as_str()))
         .collect();
     modules.sort();
     modules

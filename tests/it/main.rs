@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod main_job;
 mod metrics;
+mod modules;
 mod nets;
 mod operators;
 mod papers;

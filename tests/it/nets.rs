@@ -1,7 +1,7 @@
 //! Three nets under everything that the OpenAPI document lists: every bad credential is refused,
 //! every change leaves one entry for each subject, and who may do what is written down.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -70,6 +70,7 @@ fn settings() -> Value {
     json!({
         "reveal_keys": true, "roles": [{ "name": "helper", "permissions": [] }],
         "may_issue": { "categories": ["promo"], "per_day": 1_000_000_000 },
+        "permissions": ALL,
     })
 }
 
@@ -89,6 +90,10 @@ struct Props {
     /// What is in the wallet, where the permissions let the app put something there.
     hold: String,
     debit: String,
+    /// A check of the module `target`.
+    job: String,
+    /// A version of it.
+    version: String,
     payee: String,
     account: String,
 }
@@ -100,6 +105,9 @@ impl<'a> Stage<'a> {
         let (payee, me) = shop.register("payee@example.com");
         let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
         let payee = (payee, account.as_str().expect("a number").to_owned());
+        for (name, status) in [("loyalty", "active"), ("target", "active"), ("spare", "draft")] {
+            admin.post("/v1/admin/modules", module(name, status)).expect(201);
+        }
         Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0), payee }
     }
 
@@ -127,6 +135,9 @@ impl<'a> Stage<'a> {
         let added = self.admin.post("/v1/admin/operators", body).expect(201);
         let operator = added["operator"]["id"].as_str().expect("an id").to_owned();
         let (hold, debit) = self.spent(&user, number, permissions);
+        let check = "/v1/admin/modules/target/versions/1.0.0/check";
+        let check = self.admin.post(check, json!({})).expect(202);
+        let job = check["id"].as_str().expect("an id").to_owned();
         let (payee, account) = self.payee.clone();
         Props {
             number,
@@ -140,6 +151,8 @@ impl<'a> Stage<'a> {
             registration,
             hold,
             debit,
+            job,
+            version: "1.0.0".to_owned(),
             payee,
             account,
         }
@@ -183,6 +196,22 @@ impl<'a> Stage<'a> {
     }
 }
 
+fn module(name: &str, status: &str) -> Value {
+    json!({
+        "module_name": name, "display_name": "A module", "status": status,
+        "schema": { "points": "integer" }, "defaults": { "points": 0 },
+    })
+}
+
+/// What `{module}` is in the path of an operation.
+fn module_of(operation: &Operation) -> &'static str {
+    match operation.id.as_str() {
+        "delete_module" => "spare",
+        _ if operation.path.starts_with("/v1/admin/modules") => "target",
+        _ => "loyalty",
+    }
+}
+
 /// Sends what the operation wants, to these props.
 fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
     let path = operation
@@ -199,6 +228,9 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{connection}", &props.tie)
         .replace("{operator}", &props.operator)
         .replace("{registration}", &props.registration)
+        .replace("{module}", module_of(operation))
+        .replace("{version}", &props.version)
+        .replace("{job}", &props.job)
         + match operation.id.as_str() {
             "check_access" => "?permission=help",
             "read_balance" => "?at=2026-01-01T00:00:00Z",
@@ -233,7 +265,16 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         | "rotate_connection_key"
         | "reactivate_user"
         | "approve_registration"
-        | "decline_registration" => json!({}),
+        | "decline_registration"
+        | "backfill_module" => json!({}),
+        "register_module" => module(&format!("new_{number}"), "active"),
+        "change_module" => json!({ "description": format!("The {number}th") }),
+        "publish_module_version" => json!({
+            "version": format!("1.{}.0", number + 1),
+            "schema": { "points": "integer" }, "defaults": { "points": 0 },
+        }),
+        "update_user_module" => json!({ "points": i64::from(number) + 1 }),
+        "switch_user_module" => json!({ "enabled": false }),
         "credit_wallet" | "debit_wallet" | "place_hold" => json!({ "amount": 1 }),
         "transfer_credits" => json!({ "amount": 1, "to": { "user_id": props.payee } }),
         "adjust_wallet" => json!({ "amount": 1, "direction": "credit", "reason": "asked for" }),
@@ -256,7 +297,7 @@ fn every_operation_refuses_every_bad_credential() {
     let expired = expired_operator(&purser);
     let stage = Stage::new(&purser);
     let revoked = revoked_app_key(&stage.admin);
-    let props = stage.props(&["read", "write", "wallet_access"]);
+    let props = stage.props(ALL);
     let mistyped = mistyped(stage.shop.key());
     let unknown = |kind| ApiKey::generate(kind, &Chance::from_seed(99)).text().expose().clone();
     let mut open = Vec::new();
@@ -388,7 +429,7 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
     let purser = Purser::start();
     let stage = Stage::new(&purser);
     for operation in operations() {
-        let props = stage.props(&["read", "write", "wallet_access"]);
+        let mut props = stage.props(ALL);
         if operation.id == "reactivate_user" {
             let path = format!("/v1/admin/users/{}/suspend", props.user);
             stage.admin.post(&path, json!({})).expect(200);
@@ -397,6 +438,14 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
             let path = format!("/v1/admin/users/{}/wallet/freeze", props.user);
             let once = stage.admin.with("Idempotency-Key", "freeze");
             once.post(&path, json!({ "reason": "asked for" })).expect(200);
+        }
+        if operation.id == "resume_job" {
+            stage.admin.post(&format!("/v1/admin/jobs/{}/pause", props.job), json!({})).expect(200);
+        }
+        if operation.id == "activate_module_version" {
+            let body = body("publish_module_version", &props).expect("a version");
+            stage.admin.post("/v1/admin/modules/target/versions", body.clone()).expect(201);
+            props.version = body["version"].as_str().expect("a version").to_owned();
         }
         let before = purser.db_entries(doc! {}).len();
         let request = format!("req_{}", operation.id);
@@ -424,7 +473,7 @@ const THIRD_PARTY: &str = "app key of a third-party app";
 const READ: &[&str] = &["read"];
 const BOTH: &[&str] = &["read", "write"];
 const WALLET: &[&str] = &["wallet_access"];
-const ALL: &[&str] = &["read", "write", "wallet_access"];
+const ALL: &[&str] = &["read", "write", "wallet_access", "loyalty_access"];
 
 #[test]
 fn who_may_do_what_is_written_down() {
@@ -437,6 +486,8 @@ fn who_may_do_what_is_written_down() {
         "Who may do what: each operation, tried by each kind of caller on a person of the app\n\
          `shop` or on an app of the operators. Made by `PURSER_UPDATE=1 cargo test --test it nets`.\n",
     );
+    // Made anew only where something was done to them.
+    let mut made: HashMap<&str, Props> = HashMap::new();
     for operation in operations() {
         writeln!(text, "\n{} {} ({})", operation.method, operation.path, operation.id)
             .expect("a String takes all");
@@ -454,12 +505,18 @@ fn who_may_do_what_is_written_down() {
             ("auditor", Some(stage.auditor.clone()), ALL),
         ];
         for (name, who, permissions) in columns {
-            let props = stage.props(permissions);
-            if name == THIRD_PARTY {
-                stage.connect(&partner, &props);
-            }
+            let props = made.remove(name).unwrap_or_else(|| {
+                let props = stage.props(permissions);
+                if name == THIRD_PARTY {
+                    stage.connect(&partner, &props);
+                }
+                props
+            });
             let who = who.unwrap_or_else(|| props.connection.clone());
             let reply = attempt(&operation, &who, &props);
+            if operation.method == "GET" || reply.status >= 300 {
+                made.insert(name, props);
+            }
             let code = reply.body["code"].as_str().unwrap_or_default();
             let line = format!("  {name:<36}{} {code}", reply.status);
             writeln!(text, "{}", line.trim_end()).expect("a String takes all");

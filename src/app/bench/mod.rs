@@ -133,7 +133,7 @@ fn head(purser: &Purser, key: &str, user: Option<&str>) -> Head {
     let mut context = purser.context();
     context.deadline = Instant::now() + Duration::from_secs(3600);
     let (credential, user) = (Some(key.to_owned()), user.map(str::to_owned));
-    Head { credential, user, peer: None, client: None, seen: None, context }
+    Head { credential, user, module: None, peer: None, client: None, seen: None, context }
 }
 
 /// Scattered, and the same for all sides.

@@ -20,7 +20,7 @@ pub async fn approve(
     chosen: Option<UserId>,
 ) -> Result<Done<Registration>, Fault> {
     let (store, now) = (desk.store.clone(), grant.now());
-    let materials = Materials::make(desk, now);
+    let materials = Materials::make(desk, desk.modules(&grant.pass()).await?, now);
     let vouched_by = Voucher::Operator(grant.target().operator);
     let hints = Hints::none().and(&Registration::by_id(id));
     let unit = desk.store.unit(grant.warrant(), hints, move |work| {

@@ -5,6 +5,7 @@
 use bson::{Bson, Document, doc};
 use serde_json::Value;
 
+use super::BuiltIn;
 use super::shown;
 use crate::kernel::time::Timestamp;
 use crate::users::Module;
@@ -12,23 +13,25 @@ use crate::users::Module;
 pub struct Referrals;
 
 impl Module for Referrals {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "referrals"
     }
 
-    fn permission(&self) -> &'static str {
+    fn permission(&self) -> &str {
         "referrals_access"
     }
 
+    fn defaults(&self, _: Timestamp) -> Option<Document> {
+        Some(doc! { "enabled": true, "referral_code": Bson::Null, "referrals_count": 0_i64 })
+    }
+
+    fn view(&self, data: Option<&Document>) -> Option<Value> {
+        Some(shown(data?, &["enabled", "referral_code", "referrals_count"]))
+    }
+}
+
+impl BuiltIn for Referrals {
     fn schema(&self) -> &'static str {
         include_str!("../../../schemas/modules/referrals.json")
-    }
-
-    fn defaults(&self, _: Timestamp) -> Document {
-        doc! { "enabled": true, "referral_code": Bson::Null, "referrals_count": 0_i64 }
-    }
-
-    fn view(&self, data: &Document) -> Value {
-        shown(data, &["enabled", "referral_code", "referrals_count"])
     }
 }

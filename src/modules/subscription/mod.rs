@@ -5,6 +5,7 @@
 use bson::{Bson, Document, doc};
 use serde_json::Value;
 
+use super::BuiltIn;
 use super::shown;
 use crate::kernel::time::Timestamp;
 use crate::users::Module;
@@ -12,23 +13,25 @@ use crate::users::Module;
 pub struct Subscription;
 
 impl Module for Subscription {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "subscription"
     }
 
-    fn permission(&self) -> &'static str {
+    fn permission(&self) -> &str {
         "subscription_access"
     }
 
+    fn defaults(&self, _: Timestamp) -> Option<Document> {
+        Some(doc! { "enabled": false, "plan": Bson::Null, "expires_at": Bson::Null })
+    }
+
+    fn view(&self, data: Option<&Document>) -> Option<Value> {
+        Some(shown(data?, &["enabled", "plan", "expires_at"]))
+    }
+}
+
+impl BuiltIn for Subscription {
     fn schema(&self) -> &'static str {
         include_str!("../../../schemas/modules/subscription.json")
-    }
-
-    fn defaults(&self, _: Timestamp) -> Document {
-        doc! { "enabled": false, "plan": Bson::Null, "expires_at": Bson::Null }
-    }
-
-    fn view(&self, data: &Document) -> Value {
-        shown(data, &["enabled", "plan", "expires_at"])
     }
 }

@@ -35,6 +35,7 @@ mod wire;
 use bson::{Document, doc};
 use serde_json::Value;
 
+use super::BuiltIn;
 use super::shown;
 use crate::kernel::time::Timestamp;
 use crate::users::Module;
@@ -51,27 +52,29 @@ pub use record::Category;
 pub struct Wallet;
 
 impl Module for Wallet {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "wallet"
     }
 
-    fn permission(&self) -> &'static str {
+    fn permission(&self) -> &str {
         actions::ACCESS
     }
 
-    fn schema(&self) -> &'static str {
-        include_str!("../../../schemas/modules/wallet.json")
-    }
-
-    fn defaults(&self, now: Timestamp) -> Document {
-        doc! {
+    fn defaults(&self, now: Timestamp) -> Option<Document> {
+        Some(doc! {
             "enabled": true, "balance": 0_i64, "currency": "credits", "last_updated": now,
             "held": 0_i64, "seq": 0_i64, "lots": [], "holds": [], "frozen": false,
-        }
+        })
     }
 
     /// The source document's fields; all others are answered by the wallet's own operations.
-    fn view(&self, data: &Document) -> Value {
-        shown(data, &["enabled", "balance", "currency", "last_updated"])
+    fn view(&self, data: Option<&Document>) -> Option<Value> {
+        Some(shown(data?, &["enabled", "balance", "currency", "last_updated"]))
+    }
+}
+
+impl BuiltIn for Wallet {
+    fn schema(&self) -> &'static str {
+        include_str!("../../../schemas/modules/wallet.json")
     }
 }

@@ -61,7 +61,7 @@ pub async fn sign_in(
     let entry = Entry {
         app: app.id,
         identifier,
-        materials: Materials::make(desk, grant.now()),
+        materials: Materials::make(desk, desk.modules(&grant.pass()).await?, grant.now()),
         desk: desk.clone(),
         stronger,
         user,
@@ -137,7 +137,7 @@ impl Entry {
         work.revise(&before, &after)?;
         Ok(SignedIn {
             user_id: after.id,
-            view: view(&after, &connection, &app, self.desk.modules),
+            view: view(&after, &connection, &app, self.materials.modules()),
             password_must_change: after.password_must_change,
             key,
         })

@@ -41,6 +41,7 @@ impl Counter {
         let head = Head {
             credential: Some(self.key.clone()),
             user: Some(self.user.clone()),
+            module: None,
             peer: None,
             client: None,
             seen: None,

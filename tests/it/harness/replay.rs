@@ -13,7 +13,8 @@ use purser::connections::Registration;
 use purser::crypto::envelope::{Context, DataKey};
 use purser::crypto::keyring::Keyring;
 use purser::kernel::ids::UserId;
-use purser::modules::Registered;
+use purser::modules::registry::Registered;
+use purser::modules::registry::jobs::Job;
 use purser::store::{Kind, Record, Root, UserKey};
 use purser::users::{Account, Connection, Customer, Identity, User};
 use tracing::field::{Field, Visit};
@@ -33,6 +34,7 @@ const KINDS: &[&Kind] = &[
     App::KIND,
     Operator::KIND,
     Registered::KIND,
+    Job::KIND,
     Registration::KIND,
 ];
 

@@ -100,7 +100,7 @@ pub struct Cell {
 }
 
 /// Before what counts: connections are opened, and Purser meets the people.
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_secs(3);
 const WARM_UP_CLIENTS: usize = 64;
 
 pub async fn run(

@@ -1,60 +1,18 @@
-//! `user_modules`: which modules there are, and their schemas.
+//! The modules that come with this binary, as lines of the registry.
 
-use bson::{Document, doc};
-use serde::{Deserialize, Serialize};
+use bson::Document;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::access::grant::{Granted, OnItself};
-use crate::access::permission::Permission;
-use crate::actions;
-use crate::audit::actor::Subject;
-use crate::audit::seal::Sensitivity;
+use super::actions::RegisterBuiltIn;
+use super::record::{Published, Registered, Status};
+use crate::access::grant::Granted;
 use crate::kernel::fault::Fault;
 use crate::kernel::free::{self, Rules};
 use crate::kernel::ids::{ModuleId, Name};
 use crate::kernel::time::Timestamp;
-use crate::store::{Hints, Key, Kind, NO_VOLATILE, Record, Root, Store};
-use crate::users::Module;
-
-actions! {
-    RegisterModule "module_registered" Permission::Itself => OnItself, writes, "A module is added to the registry.";
-}
-
-/// A line of the registry, with the field names of the source document.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Registered {
-    #[serde(rename = "_id")]
-    id: ModuleId,
-    module_name: Name,
-    display_name: String,
-    description: String,
-    status: String,
-    version: String,
-    schema: Document,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    permission: String,
-    defaults: Document,
-    versions: Vec<Document>,
-}
-
-const BY_NAME: &[&str] = &["module_name"];
-
-impl Record for Registered {
-    const KIND: &'static Kind = &Kind {
-        collection: "user_modules",
-        root: Root::Own,
-        subject: |it| it.get_str("module_name").ok().and_then(Name::parse).map(Subject::Module),
-        place: |_| Some(String::new()),
-        sensitivity: |_| Sensitivity::Plain,
-        volatile: NO_VOLATILE,
-        alternates: &[BY_NAME],
-    };
-
-    fn key(&self) -> Key<Self> {
-        Key::id(self.id.0)
-    }
-}
+use crate::modules::BuiltIn;
+use crate::store::{Hints, Store};
 
 /// What `schemas/modules/<name>.json` says.
 #[derive(Deserialize)]
@@ -72,14 +30,14 @@ struct Described {
 /// Puts a built-in module into the registry, unless this version is there; whether it was put there
 /// now.
 pub async fn register(
-    grant: &Granted<RegisterModule>,
+    grant: &Granted<RegisterBuiltIn>,
     store: &Store,
-    module: &dyn Module,
+    module: &dyn BuiltIn,
 ) -> Result<bool, Fault> {
     let registered = read(module, ModuleId::new(store.chance(), grant.now()), grant.now())?;
-    let key = Key::<Registered>::fields(BY_NAME, vec![module.name().into()]);
+    let key = Registered::by_name(&registered.module_name);
     let done = store.unit(grant.warrant(), Hints::none().and(&key), move |work| {
-        let key = Key::fields(BY_NAME, vec![registered.module_name.as_str().into()]);
+        let key = Registered::by_name(&registered.module_name);
         match work.find::<Registered>(&key)? {
             None => work.create(&registered)?,
             Some(before) if before.version == registered.version => return Ok(false),
@@ -94,17 +52,24 @@ impl Registered {
     /// A newer version in its place; the one before is kept.
     fn succeeded_by(&self, newer: &Self) -> Self {
         let mut versions = self.versions.clone();
-        versions.push(doc! { "version": &self.version, "schema": self.schema.clone() });
+        versions.push(Published {
+            id: Published::id_of(&self.version),
+            version: self.version.clone(),
+            schema: self.schema.clone(),
+            defaults: self.defaults.clone(),
+            migration: Vec::new(),
+            published_at: Some(self.updated_at),
+        });
         Self { id: self.id, created_at: self.created_at, versions, ..newer.clone() }
     }
 }
 
-fn read(module: &dyn Module, id: ModuleId, now: Timestamp) -> Result<Registered, Fault> {
+fn read(module: &dyn BuiltIn, id: ModuleId, now: Timestamp) -> Result<Registered, Fault> {
     let broken =
         |what: &str| Fault::internal(format!("schemas/modules/{}.json: {what}", module.name()));
     let described: Described =
         serde_json::from_str(module.schema()).map_err(|_| broken("not a module's description"))?;
-    let document = |value: &Value| {
+    let document = |value: &Value| -> Result<Document, Fault> {
         let value = free::from_json(value, "", &Rules::CUSTOM_FIELDS).ok();
         value.and_then(|value| value.as_document().cloned()).ok_or_else(|| broken("not an object"))
     };
@@ -113,14 +78,17 @@ fn read(module: &dyn Module, id: ModuleId, now: Timestamp) -> Result<Registered,
         module_name: Name::parse(&described.module_name).ok_or_else(|| broken("its name"))?,
         display_name: described.display_name,
         description: described.description,
-        status: "active".to_owned(),
+        status: Status::Active,
         version: described.version,
         schema: document(&described.schema)?,
         created_at: now,
         updated_at: now,
         permission: described.permission,
         defaults: document(&described.defaults)?,
+        required_kyc_level: 0,
+        deprecated_at: None,
         versions: Vec::new(),
+        revision: 1,
     })
 }
 
@@ -130,18 +98,26 @@ mod tests {
 
     use super::*;
     use crate::kernel::chance::Chance;
+    use crate::users::BUILT_IN;
 
     #[test]
     fn every_built_in_module_is_described_as_it_is() {
-        for module in super::super::ALL {
+        for module in crate::modules::ALL {
             let now = Timestamp::from_millis(0);
             let id = ModuleId::new(&Chance::from_seed(1), now);
             let registered = read(*module, id, now).expect("its description is well-formed");
             assert_eq!(registered.module_name.as_str(), module.name());
             assert_eq!(registered.permission, module.permission());
-            let fields: BTreeSet<_> = module.defaults(now).keys().cloned().collect();
+            let defaults = module.defaults(now).expect("everybody has it");
+            let fields: BTreeSet<_> = defaults.keys().cloned().collect();
             let described: BTreeSet<_> = registered.schema.keys().cloned().collect();
             assert_eq!(described, fields, "{}", module.name());
         }
+    }
+
+    #[test]
+    fn the_user_record_knows_which_modules_are_built_in() {
+        let names: Vec<_> = crate::modules::ALL.iter().map(|module| module.name()).collect();
+        assert_eq!(names, BUILT_IN);
     }
 }

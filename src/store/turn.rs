@@ -1,0 +1,85 @@
+//! Who works on what takes long, and how far it has come: `lease` and `progress` of a record, which
+//! are volatile. A turn ends when its time is over or somebody else has a later one; its number tells
+//! whoever still believes to have it.
+
+use bson::{Document, doc};
+use mongodb::options::ReturnDocument;
+
+use super::client::Store;
+use super::record::{Key, Record};
+use super::trouble;
+use crate::audit::warrant::Pass;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::Timestamp;
+
+impl Store {
+    /// Takes a turn at the record, unless somebody has one: its number. `open` are the statuses in
+    /// which there is something to do.
+    pub async fn take_turn<R: Record>(
+        &self,
+        key: &Key<R>,
+        open: &[&str],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<i64>, Fault> {
+        debug_assert!((R::KIND.volatile)("lease.term"), "not a volatile field");
+        let mut filter = key.locator.filter();
+        filter.insert("status", doc! { "$in": open.to_vec() });
+        filter.insert(
+            "$or",
+            vec![doc! { "lease": { "$exists": false } }, doc! { "lease.until": { "$lte": now } }],
+        );
+        let update = doc! { "$set": { "lease.until": until }, "$inc": { "lease.term": 1_i64 } };
+        let records = self.inner().database.collection::<Document>(R::KIND.collection);
+        let taken = async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "whose turn it is, is no change of anybody"
+            )]
+            let take = records.find_one_and_update(filter, update);
+            take.return_document(ReturnDocument::After).await
+        };
+        let taken = self.spawn(taken).await?.map_err(|error| trouble::fault(&error))?;
+        let term = |record: Document| record.get_document("lease").ok()?.get_i64("term").ok();
+        Ok(taken.and_then(term))
+    }
+
+    /// Writes down how far it has come, and goes on until `until`; `false` where the turn is over.
+    pub async fn keep_turn<R: Record>(
+        &self,
+        key: &Key<R>,
+        term: i64,
+        until: Timestamp,
+        progress: Document,
+    ) -> Result<bool, Fault> {
+        let mut filter = key.locator.filter();
+        filter.insert("lease.term", term);
+        let update = doc! { "$set": { "lease.until": until, "progress": progress } };
+        let records = self.inner().database.collection::<Document>(R::KIND.collection);
+        let kept = async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "how far it has come is no change of anybody"
+            )]
+            let kept = records.update_one(filter, update);
+            kept.await
+        };
+        let kept = self.spawn(kept).await?.map_err(|error| trouble::fault(&error))?;
+        Ok(kept.matched_count == 1)
+    }
+
+    /// Roughly how many records a collection has.
+    pub async fn estimate(&self, pass: &Pass, collection: &'static str) -> Result<i64, Fault> {
+        let records = self.inner().database.collection::<Document>(collection);
+        let estimate = async move { records.estimated_document_count().await };
+        let deadline = tokio::time::Instant::from_std(pass.deadline());
+        let estimate = self.spawn(async move { tokio::time::timeout_at(deadline, estimate).await });
+        match estimate.await? {
+            Ok(count) => {
+                let count = count.map_err(|error| trouble::fault(&error))?;
+                Ok(i64::try_from(count).unwrap_or(i64::MAX))
+            }
+            Err(_) => Err(trouble::unavailable().because("an estimate did not come in time")),
+        }
+    }
+}
