@@ -1,4 +1,4 @@
-"""What scripts/soak and scripts/soak_wallet stand on: a client, a Purser and a MongoDB of their own.
+"""What scripts/soak, scripts/soak_wallet and scripts/soak_modules stand on: a client, a Purser and a MongoDB of their own.
 
 Not run by itself. Processes that are started here belong to the run alone, and end with it.
 """
@@ -60,7 +60,15 @@ class Client:
         self.connection = None
 
     def request(
-        self, method, path, key=None, body=None, idempotency_key=None, address=None, patience=REQUEST_SECONDS
+        self,
+        method,
+        path,
+        key=None,
+        body=None,
+        idempotency_key=None,
+        address=None,
+        if_match=None,
+        patience=REQUEST_SECONDS,
     ):
         headers = {}
         if key:
@@ -70,6 +78,8 @@ class Client:
             body = json.dumps(body)
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
+        if if_match:
+            headers["If-Match"] = if_match
         if address:
             headers["Purser-Client-IP"] = address
         started = time.monotonic()

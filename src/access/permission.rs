@@ -1,5 +1,9 @@
 //! What an app may do with a user's record.
 
+use bson::RawDocument;
+
+use super::fields::Fields;
+
 /// What an action needs of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
@@ -43,6 +47,19 @@ pub fn is_permission(text: &str) -> bool {
     let module = text.strip_suffix("_access");
     matches!(text, READ | WRITE)
         || module.is_some_and(|name| crate::kernel::ids::Name::parse(name).is_some())
+}
+
+/// The first of `permissions` that nothing is behind, by its place: neither `read` nor `write`, nor
+/// that of a registered module.
+pub fn unknown(permissions: &[String], modules: &RawDocument) -> Option<usize> {
+    let lines = modules.get_array("modules").into_iter().flatten();
+    let lines = lines.filter_map(|line| line.ok()?.as_document());
+    let known: Vec<_> = lines
+        .filter(|line| line.text("status") != Some("deleted"))
+        .filter_map(|line| line.text("permission"))
+        .chain([READ, WRITE])
+        .collect();
+    permissions.iter().position(|permission| !known.contains(&permission.as_str()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::bench;
 use super::build::{self, Purser, StopBy, job};
 use super::keys::{self, Keys};
+use super::modules::{self, Modules};
 use super::seed;
 use crate::access::address::Network;
 use crate::apps::{self, NewOperator, OperatorRole};
@@ -48,6 +49,9 @@ enum Command {
     /// The master keys that everything secret is sealed under.
     #[command(subcommand)]
     Keys(Keys),
+    /// The registry of modules.
+    #[command(subcommand)]
+    Modules(Modules),
     /// Measure on this machine.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -108,6 +112,9 @@ fn execute(line: CommandLine) -> Result<(), String> {
         Command::Seed(options) => with_database(&runtime, &purser, seed::run(&purser, &options)),
         Command::Operators(command) => {
             with_database(&runtime, &purser, operators(&purser, command))
+        }
+        Command::Modules(command) => {
+            with_database(&runtime, &purser, modules::run(&purser, command))
         }
         Command::Keys(command) => with_database(&runtime, &purser, keys::run(&purser, command)),
         Command::Bench(bench) => bench::run(&purser, &runtime, &bench, line.config.as_deref()),

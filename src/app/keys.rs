@@ -2,12 +2,11 @@
 //! go. Online, and safe to end and to repeat.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
 use clap::Subcommand;
-use indicatif::ProgressBar;
 
 use super::build::Purser;
+use super::progress::Progress;
 use crate::store::{Tally, Unopened};
 
 #[derive(Subcommand)]
@@ -23,8 +22,6 @@ pub enum Keys {
 
 /// Others write meanwhile; what they bring back from an older envelope is found by the next pass.
 const PASSES_MAX: usize = 5;
-/// Values between two lines where nobody watches a bar.
-const LINE_EVERY: u64 = 10_000;
 
 pub async fn run(purser: &Purser, command: Keys) -> Result<(), String> {
     let Keys::Rotate { plan } = command;
@@ -50,7 +47,7 @@ async fn rewrap(
     purser: &Purser,
     mut sealed: BTreeMap<String, Tally>,
 ) -> Result<BTreeMap<String, Tally>, String> {
-    let mut progress = Progress::new(older(&sealed));
+    let mut progress = Progress::new(older(&sealed), "values rewrapped");
     for _ in 0..PASSES_MAX {
         let unopened = purser.store.rewrap(|count| progress.add(count)).await?;
         sealed = purser.store.sealed().await?;
@@ -124,39 +121,4 @@ fn table(sealed: &BTreeMap<String, Tally>, newest: &str) -> String {
         table.push_str(&row(place, &tally.newest.to_string(), &older));
     }
     table
-}
-
-/// A bar on a terminal; elsewhere a line now and then.
-struct Progress {
-    bar: Option<ProgressBar>,
-    done: u64,
-    total: u64,
-}
-
-impl Progress {
-    fn new(total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(total));
-        Self { bar, done: 0, total }
-    }
-
-    fn add(&mut self, count: u64) {
-        let lines_before = self.done / LINE_EVERY;
-        self.done += count;
-        match &self.bar {
-            Some(bar) => bar.set_position(self.done),
-            None if self.done / LINE_EVERY > lines_before => self.tell(),
-            None => {}
-        }
-    }
-
-    fn end(&self) {
-        match &self.bar {
-            Some(bar) => bar.finish(),
-            None => self.tell(),
-        }
-    }
-
-    fn tell(&self) {
-        eprintln!("{} of {} values rewrapped", self.done, self.total.max(self.done));
-    }
 }

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::{ChangeApp, IssueAppKey, RegisterApp, RevokeAppKey};
 use super::model::{App, AppKey, AppStatus, Issuance, Role, Trust};
+use crate::access::action::Action;
 use crate::access::grant::Granted;
 use crate::access::key::StoredKey;
 use crate::access::limits::RateLimits;
+use crate::access::permission;
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::http::call::Preconditions;
 use crate::http::json::Patch;
@@ -138,6 +140,7 @@ pub async fn register(
         revision: 1,
     };
     app.check()?;
+    known(grant, store, &app.permissions).await?;
     let hints = Hints::none().and(&App::by_id(&app.id));
     let unit = store.unit(grant.warrant(), hints, move |work| {
         if work.find(&App::by_id(&app.id))?.is_some() {
@@ -158,6 +161,7 @@ pub async fn change(
     preconditions: Preconditions,
 ) -> Result<Done<App>, Fault> {
     let now = grant.now();
+    known(grant, store, change.permissions.as_deref().unwrap_or_default()).await?;
     let unit = store.unit(grant.warrant(), Hints::none().and(&App::by_id(&id)), move |work| {
         let before = work.get(&App::by_id(&id))?;
         preconditions.check(|| before.revision.to_string())?;
@@ -171,6 +175,22 @@ pub async fn change(
         Ok(after)
     });
     unit.await
+}
+
+/// A permission exists once its module is registered.
+async fn known<A: Action>(
+    grant: &Granted<A>,
+    store: &Store,
+    permissions: &[String],
+) -> Result<(), Fault> {
+    let modules = store.modules(&grant.pass()).await?;
+    match permission::unknown(permissions, modules.raw()) {
+        None => Ok(()),
+        Some(at) => {
+            let accepted = "`read`, `write`, or the permission of a registered module";
+            Err(Fault::invalid(format!("/permissions/{at}"), "unknown_permission", accepted))
+        }
+    }
 }
 
 pub async fn issue_key(

@@ -212,31 +212,36 @@ fn the_registry_holds_the_three_modules_with_the_schemas_of_the_model() {
                 ("created_at", DateTime),
                 ("updated_at", DateTime),
             ],
-            &["permission", "defaults", "versions", "revision", "revised_at"],
+            &[
+                "permission",
+                "defaults",
+                "required_kyc_level",
+                "versions",
+                "revision",
+                "revised_at",
+            ],
         );
     }
     let schema = |name: &str| {
         let module = modules.iter().find(|module| module.get_str("module_name").ok() == Some(name));
         let module = module.unwrap_or_else(|| panic!("there is no {name}"));
         assert_eq!(module.get_str("status").ok(), Some("active"));
-        let version = if name == "wallet" { "1.1.0" } else { "1.0.0" };
+        let version = if name == "wallet" { "1.2.0" } else { "1.1.0" };
         assert_eq!(module.get_str("version").ok(), Some(version));
         module.get_document("schema").expect("a schema").clone()
     };
     assert_eq!(modules.len(), 3);
-    assert_eq!(
-        schema("wallet"),
-        doc! { "enabled": "boolean", "balance": "number", "currency": "string",
-        "last_updated": "date", "held": "number", "seq": "number", "lots": "array", "holds": "array",
-        "frozen": "boolean" }
-    );
+    let of_wallet = schema("wallet");
+    for (field, kind) in [("enabled", "boolean"), ("balance", "number"), ("last_updated", "date")] {
+        assert_eq!(of_wallet.get_str(field).ok(), Some(kind));
+    }
     assert_eq!(
         schema("subscription"),
-        doc! { "enabled": "boolean", "plan": "string", "expires_at": "date" }
+        doc! { "enabled": "boolean", "plan": "string?", "expires_at": "date?" }
     );
     assert_eq!(
         schema("referrals"),
-        doc! { "enabled": "boolean", "referral_code": "string", "referrals_count": "number" }
+        doc! { "enabled": "boolean", "referral_code": "string?", "referrals_count": "number" }
     );
     let wallet = modules.iter().find(|module| module.get_str("module_name").ok() == Some("wallet"));
     let wallet = wallet.expect("checked above");

@@ -15,8 +15,15 @@ fn loyalty() -> Value {
     })
 }
 
-/// An app that may hold the permission of `loyalty` besides, and does by default.
+/// An app that may hold the permission of `loyalty` besides, and does by default. The module is a
+/// draft.
 fn club(purser: &Purser) -> Principal {
+    club_of(purser, loyalty())
+}
+
+fn club_of(purser: &Purser, mut module: Value) -> Principal {
+    module["status"] = json!("draft");
+    purser.admin().post("/v1/admin/modules", module).expect(201);
     with_permissions(purser, "club", &["read", "write", "loyalty_access"])
 }
 
@@ -56,7 +63,7 @@ fn a_module_that_is_registered_is_used_on_the_next_request_by_whoever_holds_its_
     shop.register("ada@example.com");
     assert_eq!(club.get(&path(&ada)).refused(404), "not_found");
 
-    let registered = admin.post("/v1/admin/modules", loyalty()).expect(201);
+    let registered = set_status(&admin, "active").expect(200);
     let read = club.get(&path(&ada));
     let patched = club.patch(&path(&ada), json!({ "points": 25, "home": { "city": "Ulm" } }));
 
@@ -88,7 +95,7 @@ fn whoever_lacks_the_permission_cannot_tell_that_the_module_exists() {
     let (admin, club, shop) = (purser.admin(), club(&purser), purser.app("shop"));
     let (ada, _) = club.register("ada@example.com");
     shop.register("ada@example.com");
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let anonymous = |mut reply: Reply| {
         reply.body.as_object_mut().expect("an object").remove("request_id");
         (reply.status, reply.body)
@@ -118,7 +125,7 @@ fn whoever_lacks_the_permission_cannot_tell_that_the_module_exists() {
 fn a_patch_is_merged_completed_and_held_against_the_schema() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
 
     let patch = json!({ "tier": "gold", "nickname": "Lovelace", "home": { "city": "Ulm" } });
@@ -156,7 +163,7 @@ fn a_patch_is_merged_completed_and_held_against_the_schema() {
 fn an_if_match_of_the_past_is_refused_and_what_is_written_is_sealed_in_the_trail() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     let tag = club.get(&path(&ada)).header("etag").expect("an ETag").to_owned();
 
@@ -174,7 +181,7 @@ fn an_if_match_of_the_past_is_refused_and_what_is_written_is_sealed_in_the_trail
 fn an_admin_enables_and_disables_a_module_for_one_person() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     let switch = |name: &str, enabled: bool| {
         admin.put(&format!("/v1/admin/users/{ada}/modules/{name}"), json!({ "enabled": enabled }))
@@ -195,9 +202,6 @@ fn an_admin_enables_and_disables_a_module_for_one_person() {
 fn the_status_decides_who_sees_a_module() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    let mut draft = loyalty();
-    draft["status"] = json!("draft");
-    admin.post("/v1/admin/modules", draft).expect(201);
     let (ada, _) = club.register("ada@example.com");
 
     assert_eq!(club.get(&path(&ada)).refused(404), "not_found");
@@ -222,7 +226,7 @@ fn the_status_decides_who_sees_a_module() {
 fn a_module_is_deleted_only_while_nothing_uses_it_and_its_name_can_be_taken_again() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let delete = || admin.delete("/v1/admin/modules/loyalty");
     assert_eq!(delete().refused(409), "module_in_use");
 
@@ -326,7 +330,7 @@ fn a_schema_that_is_not_acceptable_is_refused_with_the_place_and_what_would_be()
 fn a_compatible_version_takes_over_and_older_data_is_read_as_if_it_were_of_it() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     club.patch(&path(&ada), json!({ "points": 7 })).expect(200);
     let mut next = json!({
@@ -365,7 +369,7 @@ fn a_compatible_version_takes_over_and_older_data_is_read_as_if_it_were_of_it() 
 fn a_breaking_version_needs_a_migration_and_a_new_major_number() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     club.patch(&path(&ada), json!({ "points": 7, "tier": "gold" })).expect(200);
     let versions = "/v1/admin/modules/loyalty/versions";
@@ -474,7 +478,7 @@ fn a_job_waits_goes_on_and_ends_as_it_is_told() {
 fn a_check_counts_whose_data_would_not_fit_and_changes_nothing() {
     let purser = Purser::start();
     let (admin, club) = (purser.admin(), club(&purser));
-    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     club.register("eve@example.com");
     // As somebody did by hand, past Purser.
@@ -502,10 +506,10 @@ fn a_check_counts_whose_data_would_not_fit_and_changes_nothing() {
 #[test]
 fn a_module_with_incomplete_defaults_begins_with_the_first_patch() {
     let purser = Purser::start();
-    let (admin, club) = (purser.admin(), club(&purser));
     let mut module = loyalty();
     module["defaults"] = json!({ "points": 0 });
-    admin.post("/v1/admin/modules", module).expect(201);
+    let (admin, club) = (purser.admin(), club_of(&purser, module));
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
 
     assert_eq!(club.get(&path(&ada)).refused(404), "not_found");
@@ -520,10 +524,10 @@ fn a_module_with_incomplete_defaults_begins_with_the_first_patch() {
 #[test]
 fn a_module_that_wants_a_verified_person_is_refused_for_others_and_named_only_to_who_may_see_it() {
     let purser = Purser::start();
-    let (admin, club, shop) = (purser.admin(), club(&purser), purser.app("shop"));
     let mut module = loyalty();
     module["required_kyc_level"] = json!(2);
-    admin.post("/v1/admin/modules", module).expect(201);
+    let (admin, club, shop) = (purser.admin(), club_of(&purser, module), purser.app("shop"));
+    set_status(&admin, "active").expect(200);
     let (ada, _) = club.register("ada@example.com");
     shop.register("ada@example.com");
 
@@ -538,6 +542,9 @@ fn a_module_that_wants_a_verified_person_is_refused_for_others_and_named_only_to
 fn a_module_comes_into_use_while_everybody_reads_and_writes() {
     let purser = Purser::start();
     let limits = json!({ "requests_per_minute": 1_000_000, "requests_per_hour": 1_000_000 });
+    let mut draft = loyalty();
+    draft["status"] = json!("draft");
+    purser.admin().post("/v1/admin/modules", draft).expect(201);
     let permissions = json!(["read", "write", "loyalty_access"]);
     let club = purser.app_with(
         "club",
@@ -564,11 +571,26 @@ fn a_module_comes_into_use_while_everybody_reads_and_writes() {
                 }
             });
         }
-        purser.admin().post("/v1/admin/modules", loyalty()).expect(201);
+        set_status(&purser.admin(), "active").expect(200);
         let next = club.patch(&path(&people[0]), json!({ "points": 1_000_000 }));
         assert_eq!(next.status, 200, "the very next request: {}", next.body);
         over.store(true, Ordering::Release);
     });
 
     assert_eq!(club.get(&path(&people[1])).expect(200)["tier"], "bronze");
+}
+
+#[test]
+fn a_permission_exists_once_its_module_is_registered() {
+    let purser = Purser::start();
+    let admin = purser.admin();
+    let app = json!({ "app_id": "club", "name": "Club", "trust": "first_party",
+        "permissions": ["read", "loyalty_access"] });
+
+    let early = admin.post("/v1/admin/apps", app.clone());
+    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    admin.post("/v1/admin/apps", app).expect(201);
+
+    assert_eq!(pointers(&early), [("/permissions/1".to_owned(), "unknown_permission".to_owned())]);
+    assert_eq!(early.refused(422), "invalid");
 }

@@ -100,14 +100,14 @@ struct Props {
 
 impl<'a> Stage<'a> {
     fn new(purser: &'a Purser) -> Self {
-        let shop = purser.app_with("shop", settings());
         let (admin, auditor) = (purser.admin(), purser.auditor());
-        let (payee, me) = shop.register("payee@example.com");
-        let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
-        let payee = (payee, account.as_str().expect("a number").to_owned());
         for (name, status) in [("loyalty", "active"), ("target", "active"), ("spare", "draft")] {
             admin.post("/v1/admin/modules", module(name, status)).expect(201);
         }
+        let shop = purser.app_with("shop", settings());
+        let (payee, me) = shop.register("payee@example.com");
+        let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
+        let payee = (payee, account.as_str().expect("a number").to_owned());
         Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0), payee }
     }
 

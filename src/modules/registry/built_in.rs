@@ -98,6 +98,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::chance::Chance;
+    use crate::modules::registry::schema::Schema;
     use crate::users::BUILT_IN;
 
     #[test]
@@ -110,8 +111,13 @@ mod tests {
             assert_eq!(registered.permission, module.permission());
             let defaults = module.defaults(now).expect("everybody has it");
             let fields: BTreeSet<_> = defaults.keys().cloned().collect();
-            let described: BTreeSet<_> = registered.schema.keys().cloned().collect();
+            let name = |key: &String| key.trim_end_matches(['[', ']', '?']).to_owned();
+            let described: BTreeSet<_> = registered.schema.keys().map(name).collect();
             assert_eq!(described, fields, "{}", module.name());
+            let schema = Schema::parse(&free::to_json(&registered.schema.into()));
+            let schema = schema.expect("a schema as admins write them");
+            let defaults = free::to_json(&registered.defaults.into());
+            schema.check_defaults(&defaults).expect("defaults that fit it");
         }
     }
 

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::actions::{ActivateVersion, ChangeModule, DeleteModule, PublishVersion, RegisterModule};
+use super::actions::{ActivateVersion, ChangeModule, DeleteModule, PublishVersion};
 use super::custom::Custom;
 use super::jobs::{SampleView, Survey};
 use super::queries;
 use super::record::{MODULES_MAX, Published, Registered, Status, VERSIONS_MAX};
 use super::schema::{Breaking, Migration, Schema, breaking};
 use crate::access::action::Mutating;
-use crate::access::grant::{Granted, OnPlatform};
+use crate::access::grant::Granted;
 use crate::http::call::Preconditions;
 use crate::kernel::fault::{Code, Fault, FieldError};
 use crate::kernel::free;
@@ -76,10 +76,16 @@ impl NewVersion {
         }
     }
 
-    /// What stands in its way behind `newest`: it comes later, and breaks nothing that its migration
-    /// does not mend. A change that needs one is announced by the major version.
-    /// Whether it needs one.
-    pub fn check_after(&self, newest: &Published) -> Result<bool, Fault> {
+    /// Whether older data fits only by its migration; refused unless it comes later than all others
+    /// and breaks nothing that the migration does not mend. A change that needs one is announced by
+    /// the major version.
+    ///
+    /// The newest version is the only one to compare with: data of those before it becomes data of
+    /// it first, one version after another.
+    pub fn fits(&self, line: &Registered) -> Result<bool, Fault> {
+        let built_in = ALL.iter().any(|module| module.name() == line.module_name.as_str());
+        let newest = line.versions.last().filter(|_| !built_in);
+        let newest = newest.ok_or_else(|| Fault::of(Code::ModuleBuiltIn))?;
         let before = parsed(&newest.version)?;
         if self.version <= before {
             let detail = format!("later than {before}, the newest version");
@@ -127,8 +133,8 @@ pub fn stored(value: &Value) -> Bson {
     }
 }
 
-pub async fn register(
-    grant: &Granted<RegisterModule>,
+pub async fn register<A: Mutating>(
+    grant: &Granted<A>,
     store: &Store,
     new: NewModule,
 ) -> Result<Done<Registered>, Fault> {
@@ -219,8 +225,8 @@ impl Change {
     }
 }
 
-pub async fn publish(
-    grant: &Granted<PublishVersion>,
+pub async fn publish<A: Mutating>(
+    grant: &Granted<A>,
     store: &Store,
     name: Name,
     new: NewVersion,
@@ -229,8 +235,7 @@ pub async fn publish(
     let now = grant.now();
     let version = new.version.to_string();
     let done = revise(grant, store, &name, move |before| {
-        let newest = before.versions.last().ok_or_else(|| Fault::internal("no version"))?;
-        new.check_after(newest)?;
+        new.fits(before)?;
         if before.versions.len() >= VERSIONS_MAX {
             let detail = format!("A module has at most {VERSIONS_MAX} versions.");
             return Err(Fault::new(Code::WrongState, detail));
@@ -288,10 +293,7 @@ pub async fn would_publish(
     new: &NewVersion,
 ) -> Result<RehearsalView, Fault> {
     let line = queries::find(&grant.pass(), store, name).await?;
-    let built_in = ALL.iter().any(|module| module.name() == name.as_str());
-    let newest = line.versions.last().filter(|_| !built_in);
-    let newest = newest.ok_or_else(|| Fault::of(Code::ModuleBuiltIn))?;
-    let needs_migration = new.check_after(newest)?;
+    let needs_migration = new.fits(&line)?;
     let (mut survey, custom) = (Survey::default(), new.rehearsed(&line, grant.now())?);
     for _ in 0..SURVEYED_PAGES {
         if !survey.page(&grant.pass(), store, &custom).await? {
@@ -358,7 +360,7 @@ pub async fn delete(
 }
 
 /// A registered module; of a built-in one nothing is changed here.
-async fn revise<A: Mutating<Target = OnPlatform>>(
+async fn revise<A: Mutating>(
     grant: &Granted<A>,
     store: &Store,
     name: &Name,

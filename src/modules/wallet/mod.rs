@@ -11,6 +11,13 @@
 //! lots; what is held is never more; entries are numbered without gaps; an operation that is repeated
 //! under one Idempotency-Key, or later under one reference, happens once; transfers conserve credits.
 //!
+//! Decided here: credits that a refund restores get the time they had left when they were spent, since
+//! their old end would expire them at once (that is what `forfeit` is for). A wallet with 256 lots
+//! takes more of a kind that it has: they join a lot that is spent under the same conditions, so that
+//! a small daily gift does not end in a refusal. Frozen is 403 and not remembered: later the same key
+//! goes through; it takes refunds and adjustments, too. A transfer keeps what credits are: sending
+//! promotional ones round washes nothing.
+//!
 //! The pattern for every module: `model` are pure rules, `book` puts what they say into records,
 //! `commands` and `queries` are what handlers call, `view` and `wire` what goes out and in. To add an
 //! operation: a variant of `model::Operation` with its rule, an action, a command, a handler, a

@@ -2,12 +2,12 @@
 
 use bson::doc;
 
-use super::actions::{CancelJob, PauseJob, ReadJobs, ResumeJob, StartJob};
+use super::actions::{CancelJob, PauseJob, ReadJobs, ResumeJob};
 use super::record::{Job, JobKind, JobStatus, Progress};
 use crate::access::action::Mutating;
 use crate::access::grant::{Granted, OnPlatform};
 use crate::apps::{self, Trust};
-use crate::audit::warrant::{Pass, Warrant};
+use crate::audit::warrant::Pass;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, JobId, Name};
 use crate::kernel::page::{Limit, Page};
@@ -26,23 +26,14 @@ pub struct Wanted {
     pub per_second: i64,
 }
 
-pub async fn start(
-    grant: &Granted<StartJob>,
+/// By an admin, or by the command line.
+pub async fn start<A: Mutating>(
+    grant: &Granted<A>,
     store: &Store,
     wanted: Wanted,
 ) -> Result<Done<Job>, Fault> {
     let grant = grant.concerning(&wanted.module);
-    begin(&grant.pass(), grant.warrant(), grant.now(), store, wanted).await
-}
-
-/// By whomever.
-pub async fn begin(
-    pass: &Pass,
-    warrant: Warrant,
-    now: Timestamp,
-    store: &Store,
-    wanted: Wanted,
-) -> Result<Done<Job>, Fault> {
+    let (pass, warrant, now) = (&grant.pass(), grant.warrant(), grant.now());
     let line = queries::find(pass, store, &wanted.module).await?;
     wanted.suits(&line)?;
     for (at, app) in wanted.apps.iter().enumerate() {

@@ -17,7 +17,7 @@ mod survey;
 mod view;
 
 pub use actions::{WRITING, WorkOnJob};
-pub use commands::{Wanted, begin};
+pub use commands::{Wanted, start};
 pub use http::{Paper, routes};
 pub use person::current;
 pub use record::{Job, JobKind, JobStatus};

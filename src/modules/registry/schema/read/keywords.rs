@@ -163,7 +163,7 @@ pub fn pattern<'a>(
             return None;
         }
         if !is_pattern(pattern) {
-            let accepted = "a regular expression without look-around and backreferences, whose repetitions are not large";
+            let accepted = "a regular expression without look-around and backreferences, whose repetitions are few: `maxLength` bounds a length";
             reading.refuse(&place, "invalid_pattern", accepted);
         }
     }

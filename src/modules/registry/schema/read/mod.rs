@@ -1,4 +1,8 @@
-//! Reading a schema that somebody wrote: the limits and what both ways of writing share.
+//! Reading a schema that somebody wrote: the limits, and what both ways of writing share.
+//!
+//! One `Reading` goes over the written JSON, counts, and notes what is refused with its place; as soon
+//! as a total is spent or twenty errors are noted it reads no further. Size and depth are looked at
+//! before anything else, so that what comes after may recurse.
 
 mod keywords;
 mod profile;

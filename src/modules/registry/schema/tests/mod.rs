@@ -1,4 +1,8 @@
-//! Sentences about what is accepted and refused, and laws over random schemas and documents.
+//! Sentences about what is accepted and refused (`refusals`, `check`, `migrations`, `compatibility`),
+//! and laws over random schemas, documents and migrations (`laws`).
+//!
+//! The laws draw everything from one seed (`generate`) and hold it against a plain reading of the tree
+//! (`naive`); `PROPTEST_CASES` makes them look longer.
 
 mod check;
 mod compatibility;
