@@ -1,5 +1,6 @@
 //! `purser modules`: the registry from the command line.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,10 +83,11 @@ pub async fn run(purser: &Purser, command: Modules) -> Result<(), String> {
 }
 
 /// What is wrong, each at its place.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn told(fault: Fault) -> String {
     let mut text = fault.to_string();
     for error in fault.errors() {
-        text.push_str(&format!("\n  {}: {} ({})", error.pointer, error.detail, error.code));
+        let _ = write!(text, "\n  {}: {} ({})", error.pointer, error.detail, error.code);
     }
     text
 }

@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn depth_is_counted_outside_of_texts_only() {
-        assert!(check_depth(br#"{"a":"[[[[[[[[[[[[\"[["}"#).is_ok());
-        assert!(check_depth(b"[[[[[[[[1]]]]]]]]").is_ok());
-        assert!(check_depth(b"[[[[[[[[[1]]]]]]]]]").is_err());
+        assert!(check_depth(br#"{"a":"[[[[[[[[[[[[\"[["}"#, DEPTH_MAX).is_ok());
+        assert!(check_depth(b"[[[[[[[[1]]]]]]]]", DEPTH_MAX).is_ok());
+        assert!(check_depth(b"[[[[[[[[[1]]]]]]]]]", DEPTH_MAX).is_err());
     }
 
     #[test]

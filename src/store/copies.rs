@@ -356,6 +356,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use bson::Document;
+
     use super::*;
 
     fn snapshot(revision: i64) -> Snapshot {

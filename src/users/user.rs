@@ -134,6 +134,7 @@ impl Record for User {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
 fn is_zero(level: &i64) -> bool {
     *level == 0
 }

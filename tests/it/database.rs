@@ -212,14 +212,7 @@ fn the_registry_holds_the_three_modules_with_the_schemas_of_the_model() {
                 ("created_at", DateTime),
                 ("updated_at", DateTime),
             ],
-            &[
-                "permission",
-                "defaults",
-                "required_kyc_level",
-                "versions",
-                "revision",
-                "revised_at",
-            ],
+            &["permission", "defaults", "required_kyc_level", "versions", "revision", "revised_at"],
         );
     }
     let schema = |name: &str| {

@@ -35,7 +35,7 @@ fn path(user: &str) -> String {
     format!("/v1/users/{user}/modules/loyalty")
 }
 
-/// The same with the newest ETag of the module.
+/// The same with the newest entity tag of the module.
 fn changing(admin: &Principal, name: &str) -> Principal {
     let read = admin.get(&format!("/v1/admin/modules/{name}"));
     admin.with("If-Match", read.header("etag").expect("an ETag"))

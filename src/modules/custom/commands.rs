@@ -78,13 +78,14 @@ pub async fn switch(
             return Err(Fault::of(Code::NotFound).into());
         }
         let stored = before.modules.get_document(name.as_str()).ok();
-        let switched = match BUILT_IN.contains(&name.as_str()) {
-            true => stored.map(|stored| {
+        let switched = if BUILT_IN.contains(&name.as_str()) {
+            stored.map(|stored| {
                 let mut switched = stored.clone();
                 switched.insert("enabled", enabled);
                 switched
-            }),
-            false => switched(line, stored, enabled)?,
+            })
+        } else {
+            switched(line, stored, enabled)?
         };
         let Some(switched) = switched else {
             let detail = "This person has no data in this module yet, and its defaults make none: \

@@ -13,11 +13,11 @@ use crate::users::Module;
 pub struct Referrals;
 
 impl Module for Referrals {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "referrals"
     }
 
-    fn permission(&self) -> &str {
+    fn permission(&self) -> &'static str {
         "referrals_access"
     }
 

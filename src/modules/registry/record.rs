@@ -57,6 +57,7 @@ pub enum Status {
 }
 
 /// A version as it was published.
+#[expect(clippy::struct_field_names, reason = "the name that is stored and shown")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Published {
     /// The version with `_` for dots: what tells the elements apart in the trail.
@@ -120,6 +121,7 @@ impl Registered {
     }
 
     /// From now on, new data is of this version.
+    #[must_use]
     pub fn with_active(mut self, version: &Published, now: Timestamp) -> Self {
         self.version.clone_from(&version.version);
         self.schema = version.schema.clone();

@@ -13,11 +13,11 @@ use crate::users::Module;
 pub struct Subscription;
 
 impl Module for Subscription {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "subscription"
     }
 
-    fn permission(&self) -> &str {
+    fn permission(&self) -> &'static str {
         "subscription_access"
     }
 

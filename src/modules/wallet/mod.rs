@@ -59,11 +59,11 @@ pub use record::Category;
 pub struct Wallet;
 
 impl Module for Wallet {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "wallet"
     }
 
-    fn permission(&self) -> &str {
+    fn permission(&self) -> &'static str {
         actions::ACCESS
     }
 

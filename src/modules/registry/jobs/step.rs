@@ -256,7 +256,9 @@ impl Round<'_> {
             };
             let query = Query::of("user_apps", filter).only(doc! { "_id": 1, "user_id": 1 });
             let ties: Vec<Tie> = self.store.list(&self.grant.pass(), query).await?;
-            ties.into_iter().for_each(|tie| lacking.entry(tie.user_id).or_default().push(tie.id));
+            for tie in ties {
+                lacking.entry(tie.user_id).or_default().push(tie.id);
+            }
         }
         Ok(lacking)
     }
