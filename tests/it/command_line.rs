@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Mongod, Principal, Purser, person};
 
-const KEY: &str = "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub const KEY: &str = "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 fn purser(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_purser"));
@@ -159,7 +159,7 @@ fn both_keys() -> String {
     format!("{NEW_MASTER} {KEY}")
 }
 
-fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, String, String) {
+pub fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, String, String) {
     let peppers = purser.inner.config.crypto.peppers.expose();
     let environment = [
         ("PURSER__STORE__URI", purser.uri.as_str()),

@@ -1,10 +1,14 @@
 //! Modules that admins register: their schemas, what apps keep in them, how they change.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bson::doc;
+use purser::app::build::job;
+use purser::modules::registry::{LoadModule, Open};
 use serde_json::{Value, json};
 
+use crate::command_line::{KEY, command};
 use crate::harness::{Principal, Purser, Reply};
 
 fn loyalty() -> Value {
@@ -593,4 +597,99 @@ fn a_permission_exists_once_its_module_is_registered() {
 
     assert_eq!(pointers(&early), [("/permissions/1".to_owned(), "unknown_permission".to_owned())]);
     assert_eq!(early.refused(422), "invalid");
+}
+
+#[test]
+fn what_is_compiled_is_shared_and_made_anew_only_of_what_changed() {
+    let purser = Purser::start();
+    let (admin, inner) = (purser.admin(), &purser.inner);
+    let mut other = loyalty();
+    other["module_name"] = json!("other");
+    admin.post("/v1/admin/modules", loyalty()).expect(201);
+    admin.post("/v1/admin/modules", other).expect(201);
+    let compiled = |name: &str| {
+        let grant = inner.gate.itself::<LoadModule>(job("test"), inner.context());
+        let modules = purser.block_on(inner.store.modules(&grant.pass())).expect("read");
+        match inner.catalogue.of(&modules).named(name) {
+            Some(Open::Custom(custom)) => Arc::clone(custom),
+            _ => panic!("{name} is not registered"),
+        }
+    };
+    let (before, untouched) = (compiled("loyalty"), compiled("other"));
+
+    assert!(Arc::ptr_eq(&before, &compiled("loyalty")));
+    let change = json!({ "description": "Another text" });
+    changing(&admin, "loyalty").patch("/v1/admin/modules/loyalty", change).expect(200);
+
+    assert!(!Arc::ptr_eq(&before, &compiled("loyalty")));
+    assert!(Arc::ptr_eq(&untouched, &compiled("other")));
+}
+
+/// A file that is gone with its test.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn of(module: &Value) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("purser-module-{}-{number}.json", std::process::id());
+        let file = Self(std::env::temp_dir().join(name));
+        std::fs::write(&file.0, module.to_string()).expect("written");
+        file
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_command_line_registers_checks_and_gives_to_everybody() {
+    let purser = Purser::start();
+    let shop = purser.app("shop");
+    let (ada, _) = shop.register("ada@example.com");
+    let run = |arguments: &[&str]| {
+        let arguments: Vec<_> = ["modules"].iter().chain(arguments).copied().collect();
+        command(&purser, KEY, &arguments)
+    };
+    let said = |arguments: &[&str]| -> Value {
+        let (well, out, err) = run(arguments);
+        assert!(well, "{err}");
+        serde_json::from_str(&out).expect("JSON")
+    };
+    let first = File::of(&loyalty());
+    let mut next = loyalty();
+    next["version"] = json!("1.1.0");
+    next["schema"]["visits"] = json!("integer");
+    let breaking = File::of(&next);
+    next["defaults"]["visits"] = json!(0);
+    let next = File::of(&next);
+
+    assert_eq!(said(&["check", first.path(), "--json"])["outcome"], "new");
+    assert_eq!(said(&["register", first.path(), "--json"])["outcome"], "registered");
+    assert_eq!(said(&["register", first.path(), "--json"])["outcome"], "same");
+    assert_eq!(said(&["backfill", "loyalty", "--json"])["changed"], 1);
+    let (well, _, told) = run(&["check", breaking.path()]);
+    assert!(!well && told.contains("/visits: "), "{told}");
+    let checked = said(&["check", next.path(), "--json"]);
+    assert_eq!((&checked["checked"], &checked["failed"]), (&json!(1), &json!(0)));
+    assert_eq!(said(&["register", next.path(), "--json"])["outcome"], "published");
+    let again = said(&["backfill", "loyalty", "--json"]);
+    assert_eq!((&again["status"], &again["changed"]), (&json!("done"), &json!(1)));
+
+    let listed = said(&["list", "--json"]);
+    assert_eq!(listed.as_array().expect("modules").len(), 4);
+    assert_eq!(said(&["show", "loyalty", "--json"])["versions"][1]["active"], true);
+    let (well, text, _) = run(&["list"]);
+    assert!(well && text.contains("loyalty_access"), "{text}");
+    let filter = doc! { "modules.loyalty.visits": 0_i64 };
+    assert_eq!(purser.db_find("users", filter).len(), 1, "{ada}");
+    let (well, _, told) = run(&["show", "no_such_thing"]);
+    assert!(!well && told.contains("not_found"), "{told}");
 }

@@ -95,6 +95,8 @@ impl Custom {
         let mut after = before.unwrap_or_else(|| self.newest().defaults.clone());
         merge(&mut after, patch);
         self.complete(&mut after);
+        // First, since a pattern takes longer the longer its text is.
+        self.stored(&after)?;
         self.check(&after).map_err(Fault::invalid_fields)?;
         Ok(after)
     }
