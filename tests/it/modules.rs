@@ -145,8 +145,8 @@ fn a_patch_is_merged_completed_and_held_against_the_schema() {
         (json!({ "points": 1.5 }), ("/points", "wrong_type")),
         (json!({ "color": "red" }), ("/color", "unknown_field")),
         (json!({ "home": { "city": null } }), ("/home/city", "required")),
-        (json!({ "home": { "$where": 1 } }), ("/home/$where", "unknown_field")),
-        (json!({ "a.b": 1 }), ("/a.b", "unknown_field")),
+        (json!({ "home": { "$where": 1 } }), ("/home/$where", "invalid_key")),
+        (json!({ "a.b": 1 }), ("/a.b", "invalid_key")),
         (json!({ "enabled": false }), ("/enabled", "read_only")),
         (json!({ "_v": "9.0.0" }), ("/_v", "unknown_field")),
     ] {
