@@ -55,6 +55,7 @@ pub(super) fn warrant<A: Mutating>(grant: &Granted<A>) -> Warrant {
         deadline: context.deadline,
         provisos: caller.standing.provisos(context.now),
         idempotency: repeatable.0.clone(),
+        receipts: context.receipts.clone(),
     })
 }
 

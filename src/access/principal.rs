@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::audit::warrant::Idempotency;
+pub use crate::audit::warrant::Receipts;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
@@ -30,6 +31,7 @@ pub struct Context {
     pub now: Timestamp,
     pub request_id: String,
     pub deadline: Instant,
+    pub receipts: Receipts,
 }
 
 /// What a POST adds once its body is read.

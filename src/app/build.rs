@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 
 use super::docs::Docs;
 use super::routes::routes;
-use super::{listen, metrics, telemetry, workers};
+use super::{audit, listen, metrics, sealing, telemetry, workers};
 use crate::access::anonymous::Anonymous;
 use crate::access::attempts::Attempts;
 use crate::access::figures::Figures as Decisions;
 use crate::access::gate::Gate;
-use crate::access::principal::Context;
+use crate::access::principal::{Context, Receipts};
 use crate::config::Config;
 use crate::config::metrics::Listener;
 use crate::connections::{Desk, Shown};
@@ -36,6 +36,7 @@ use crate::kernel::time::Clock;
 use crate::modules;
 use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
 use crate::store::{Parts, Store};
+use crate::trail::seal::Checkpoints;
 
 /// Everything that is made once. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ pub struct Purser {
     pub decisions: Decisions,
     pub desk: Desk,
     pub catalogue: Catalogue,
+    pub checkpoints: Checkpoints,
     pub attempts: Arc<Attempts>,
     pub clock: Clock,
     pub chance: Chance,
@@ -83,6 +85,10 @@ impl Purser {
             clock: clock.clone(),
             node: node_name(&config),
         };
+        let signing_key = audit::signing_key(config.trail.signing_key.expose())?;
+        let trail = &config.trail;
+        let checkpoints =
+            Checkpoints::new(signing_key, trail.checkpoint_seconds, &trail.checkpoint_file);
         let store = runtime.block_on(Store::connect(&config.store, parts))?;
         let attempts = Arc::new(Attempts::new(&config.sign_in, &clock, keyring.clone()));
         let anonymous = Anonymous::new(config.limits.anonymous_per_minute, clock.clone());
@@ -105,6 +111,7 @@ impl Purser {
             decisions,
             desk,
             catalogue,
+            checkpoints,
             attempts,
             clock,
             chance,
@@ -141,11 +148,17 @@ impl Purser {
             now: self.clock.now(),
             request_id: format!("job_{}", hex(&random)),
             deadline: Instant::now() + Duration::from_millis(self.config.server.request_timeout_ms),
+            receipts: Receipts::default(),
         }
     }
 
     pub async fn flush_last_used(&self) -> Result<(), Fault> {
         workers::flush_last_used(self).await
+    }
+
+    /// Seals everything that is in the trail, and signs it.
+    pub async fn seal_trail(&self) -> Result<u64, Fault> {
+        sealing::once(self).await
     }
 
     /// Works on jobs until none is left.
@@ -225,6 +238,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run(purser.clone())),
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
+        purser.runtime.spawn(sealing::run(purser.clone())),
     ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;

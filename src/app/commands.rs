@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+use super::audit::{self, Audit};
 use super::bench;
 use super::build::{self, Purser, StopBy, job};
 use super::keys::{self, Keys};
@@ -49,6 +50,9 @@ enum Command {
     /// The master keys that everything secret is sealed under.
     #[command(subcommand)]
     Keys(Keys),
+    /// The trail: verify it, export it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// The registry of modules.
     #[command(subcommand)]
     Modules(Modules),
@@ -99,6 +103,11 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(line: CommandLine) -> Result<(), String> {
+    if let Command::Audit(command) = &line.command
+        && let Some(done) = audit::without_database(command)
+    {
+        return done;
+    }
     let config = Config::load(line.config.as_deref(), config::environment());
     let mut config = config.map_err(|error| error.to_string())?;
     if matches!(line.command, Command::Bench(_)) {
@@ -113,6 +122,7 @@ fn execute(line: CommandLine) -> Result<(), String> {
         Command::Operators(command) => {
             with_database(&runtime, &purser, operators(&purser, command))
         }
+        Command::Audit(command) => with_database(&runtime, &purser, audit::run(&purser, command)),
         Command::Modules(command) => {
             with_database(&runtime, &purser, modules::run(&purser, command))
         }
@@ -120,6 +130,9 @@ fn execute(line: CommandLine) -> Result<(), String> {
         Command::Bench(bench) => bench::run(&purser, &runtime, &bench, line.config.as_deref()),
     };
     runtime.block_on(purser.store.drain());
+    // The process ends here: taking the runtime apart would only end the driver's tasks in an order
+    // that they do not expect.
+    std::mem::forget(runtime);
     done
 }
 

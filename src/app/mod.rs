@@ -4,6 +4,7 @@
 //! share it. `listen` opens the sockets, `metrics` serves what the rooms count. `routes` is one page that mounts every slice. `workers` is what runs beside the
 //! requests. `commands` is the command line.
 
+mod audit;
 pub mod bench;
 pub mod build;
 pub mod bulk;
@@ -17,6 +18,7 @@ mod modules;
 pub mod papers;
 mod progress;
 mod routes;
+mod sealing;
 pub mod seed;
 mod telemetry;
 mod workers;

@@ -71,9 +71,20 @@ pub enum Modules {
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 pub async fn run(purser: &Purser, command: Modules) -> Result<(), String> {
+    let as_json = match &command {
+        Modules::List { json }
+        | Modules::Show { json, .. }
+        | Modules::Register { json, .. }
+        | Modules::Check { json, .. }
+        | Modules::Backfill { json, .. } => *json,
+    };
+    execute(purser, command).await.map_err(|failure| failure.told(as_json))
+}
+
+async fn execute(purser: &Purser, command: Modules) -> Result<(), Failure> {
     match command {
-        Modules::List { json } => list(purser, json).await.map_err(told),
-        Modules::Show { name, json } => show(purser, &name, json).await.map_err(told),
+        Modules::List { json } => list(purser, json).await,
+        Modules::Show { name, json } => show(purser, &name, json).await,
         Modules::Register { file, json } => register(purser, &file, json).await,
         Modules::Check { file, json } => check(purser, &file, json).await,
         Modules::Backfill { name, apps, per_second, json } => {
@@ -82,14 +93,37 @@ pub async fn run(purser: &Purser, command: Modules) -> Result<(), String> {
     }
 }
 
-/// What is wrong, each at its place.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn told(fault: Fault) -> String {
-    let mut text = fault.to_string();
-    for error in fault.errors() {
-        let _ = write!(text, "\n  {}: {} ({})", error.pointer, error.detail, error.code);
+enum Failure {
+    Fault(Fault),
+    /// Everything was told already, but for this.
+    Text(String),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
-    text
+}
+
+impl Failure {
+    /// What is wrong, each at its place; for programs on the output, too.
+    fn told(self, as_json: bool) -> String {
+        let fault = match self {
+            Self::Text(text) => return text,
+            Self::Fault(fault) => fault,
+        };
+        if as_json {
+            let (code, detail) = (fault.code().name(), fault.detail());
+            print(&json!({ "code": code, "detail": detail, "errors": fault.errors() }));
+        }
+        let mut text = fault.to_string();
+        if let [_, _, ..] = fault.errors() {
+            for error in fault.errors() {
+                let _ = write!(text, "\n  {}: {} ({})", error.pointer, error.detail, error.code);
+            }
+        }
+        text
+    }
 }
 
 fn name(text: &str) -> Result<Name, String> {
@@ -105,7 +139,7 @@ fn print(value: &impl Serialize) {
     println!("{text}");
 }
 
-async fn list(purser: &Purser, as_json: bool) -> Result<(), Fault> {
+async fn list(purser: &Purser, as_json: bool) -> Result<(), Failure> {
     let (mut lines, mut after) = (Vec::new(), None);
     loop {
         let pass = grant(purser).pass();
@@ -124,12 +158,13 @@ async fn list(purser: &Purser, as_json: bool) -> Result<(), Fault> {
     for line in &lines {
         let status = serde_json::to_value(line.status).unwrap_or_default();
         let status = status.as_str().unwrap_or_default().to_owned();
-        println!("{:<24} {:<10} {status:<11} {}", line.module_name, line.version, line.permission);
+        let name = line.module_name.as_str();
+        println!("{name:<24} {:<10} {status:<11} {}", line.version, line.permission);
     }
     Ok(())
 }
 
-async fn show(purser: &Purser, name: &Name, as_json: bool) -> Result<(), Fault> {
+async fn show(purser: &Purser, name: &Name, as_json: bool) -> Result<(), Failure> {
     let line = registry::find(&grant(purser).pass(), &purser.store, name).await?;
     let (view, versions) = (registry::view(&line), registry::versions(&line));
     let mut all = serde_json::to_value(&view).unwrap_or_default();
@@ -143,6 +178,10 @@ async fn show(purser: &Purser, name: &Name, as_json: bool) -> Result<(), Fault> 
         println!("{field:<20} {}", plain(&all[field]));
     }
     println!("{:<20} {}\n{:<20} {}", "schema", all["schema"], "defaults", all["defaults"]);
+    for version in all["versions"].as_array().into_iter().flatten() {
+        let active = if version["active"] == true { "active" } else { "" };
+        println!("{:<20} {} {active}", "version", plain(&version["version"]));
+    }
     Ok(())
 }
 
@@ -150,16 +189,16 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn read(file: &Path) -> Result<ModuleFile, String> {
+fn read(file: &Path) -> Result<ModuleFile, Failure> {
     let text = std::fs::read_to_string(file);
-    let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
-    ModuleFile::read(&text).map_err(|fault| format!("{}: {}", file.display(), told(fault)))
+    let text = text.map_err(|error| Failure::Text(format!("{}: {error}", file.display())))?;
+    Ok(ModuleFile::read(&text)?)
 }
 
-async fn register(purser: &Purser, file: &Path, as_json: bool) -> Result<(), String> {
+async fn register(purser: &Purser, file: &Path, as_json: bool) -> Result<(), Failure> {
     let module = read(file)?;
     let (name, version) = (module.name().clone(), module.version());
-    let loaded = module.load(&grant(purser), &purser.store).await.map_err(told)?;
+    let loaded = module.load(&grant(purser), &purser.store).await?;
     let (outcome, text) = match loaded {
         Loaded::Registered => ("registered", "is registered"),
         Loaded::Published => {
@@ -175,26 +214,25 @@ async fn register(purser: &Purser, file: &Path, as_json: bool) -> Result<(), Str
     Ok(())
 }
 
-async fn check(purser: &Purser, file: &Path, as_json: bool) -> Result<(), String> {
+async fn check(purser: &Purser, file: &Path, as_json: bool) -> Result<(), Failure> {
     let module = read(file)?;
     let (name, version) = (module.name().clone(), module.version());
     let asked = grant(purser);
-    let prospect =
-        module.prospect(&asked.pass(), &purser.store, asked.now()).await.map_err(told)?;
-    let (outcome, needs_migration, custom) = match prospect {
+    let prospect = module.prospect(&asked.pass(), &purser.store, asked.now()).await?;
+    let (outcome, migrates, custom) = match prospect {
         Prospect::New => ("new", false, None),
         Prospect::Same => ("same", false, None),
-        Prospect::Next { needs_migration, custom } => ("next", needs_migration, Some(custom)),
+        Prospect::Next { migrates, custom } => ("next", migrates, Some(custom)),
     };
     let mut survey = Survey::default();
     if let Some(custom) = custom {
-        survey_all(purser, &mut survey, &custom).await.map_err(told)?;
+        survey_all(purser, &mut survey, &custom).await?;
     }
     let Survey { checked, failed, .. } = survey;
     if as_json {
         print(&json!({
             "module_name": name, "version": version, "outcome": outcome,
-            "needs_migration": needs_migration, "checked": checked, "failed": failed,
+            "migrates": migrates, "checked": checked, "failed": failed,
             "samples": survey.samples(),
         }));
     } else {
@@ -206,7 +244,10 @@ async fn check(purser: &Purser, file: &Path, as_json: bool) -> Result<(), String
             println!("  {}: {}", sample.user_id, reasons.collect::<Vec<_>>().join(", "));
         }
     }
-    if failed > 0 { Err(format!("{failed} people's data would not fit")) } else { Ok(()) }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::Text(format!("{failed} people's data would not fit")))
 }
 
 async fn survey_all(
@@ -234,11 +275,11 @@ async fn backfill(
     apps: Vec<Name>,
     per_second: i64,
     as_json: bool,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let kind = JobKind::Backfill;
     let wanted = Wanted { kind, module, version: None, apps, per_second };
-    let started = jobs::start(&grant(purser), &purser.store, wanted).await.map_err(told)?;
-    let ended = follow(purser, started.answer.id).await.map_err(told)?;
+    let started = jobs::start(&grant(purser), &purser.store, wanted).await?;
+    let ended = follow(purser, started.answer.id).await?;
     let view = JobView::of(&ended);
     if as_json {
         print(&view);
@@ -247,7 +288,7 @@ async fn backfill(
     }
     match ended.status {
         JobStatus::Done => Ok(()),
-        status => Err(format!("job {} is {}", ended.id, status.as_str())),
+        status => Err(Failure::Text(format!("job {} is {}", ended.id, status.as_str()))),
     }
 }
 

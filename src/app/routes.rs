@@ -25,6 +25,7 @@ pub fn routes(config: &mut ServiceConfig) {
     registry::jobs::routes(config);
     // Auditors.
     trail::routes(config);
+    trail::proof_routes(config);
     // Nobody in particular.
     config
         .service(web::resource("/healthz").route(web::get().to(health::healthz)))

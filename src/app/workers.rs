@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bson::doc;
+use tokio::task::JoinSet;
 
 use super::build::{Purser, job};
 use crate::access::last_used::Used;
@@ -63,6 +64,9 @@ pub async fn run_expiry(purser: Purser) {
     }
 }
 
+/// Jobs of one node at a time: a slow one holds up no other.
+const JOBS: usize = 4;
+
 /// Works on jobs as they come.
 pub async fn run_jobs(purser: Purser) {
     let seconds = purser.config.jobs.poll_seconds;
@@ -71,10 +75,18 @@ pub async fn run_jobs(purser: Purser) {
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut running = JoinSet::new();
     loop {
         ticks.tick().await;
-        if let Err(fault) = work_on_a_job(&purser, None).await {
-            tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a job was left");
+        while running.try_join_next().is_some() {}
+        if running.len() < JOBS {
+            let purser = purser.clone();
+            running.spawn(async move {
+                if let Err(fault) = work_on_a_job(&purser, None).await {
+                    let (code, cause) = (fault.code().name(), fault.cause());
+                    tracing::warn!(code, cause, "a job was left");
+                }
+            });
         }
     }
 }

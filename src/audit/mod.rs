@@ -6,12 +6,22 @@
 //! are sealed under the user's own data key ([`seal`]), secrets never enter. A [`warrant`] is what
 //! the gate hands out and the store demands: without one nothing can be written.
 //!
+//! An entry's canonical bytes ([`leaf`]) are a leaf of one Merkle tree ([`tree`], [`proof`]), which
+//! [`checkpoint`]s sign; a [`bundle`] carries entries with their proofs.
+//!
 //! Invariants: `apply(diff(a, b), a) == b`; replaying a subject's entries gives its record.
 //!
 //! To make a field personal or secret: the record's `sensitivity` says so, nothing here changes.
 
 pub mod actor;
+pub mod bundle;
 pub mod change;
+pub mod checkpoint;
 pub mod entry;
+pub mod leaf;
+pub mod proof;
+#[cfg(test)]
+mod samples;
 pub mod seal;
+pub mod tree;
 pub mod warrant;

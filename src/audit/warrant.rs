@@ -5,14 +5,14 @@
 //! carries everything about the caller that the trail must say.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bson::{Bson, Document};
 
 use super::actor::Actor;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{AppId, ConnectionId};
+use crate::kernel::ids::{AppId, ConnectionId, EntryId};
 use crate::kernel::time::Timestamp;
 
 /// Leave to read, until `deadline`.
@@ -73,6 +73,21 @@ pub struct Terms {
     pub deadline: Instant,
     pub provisos: Vec<Proviso>,
     pub idempotency: Option<Idempotency>,
+    pub receipts: Receipts,
+}
+
+/// Which entries a request has left, for whoever answers it. Clones are of the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Receipts(Arc<Mutex<Vec<EntryId>>>);
+
+impl Receipts {
+    pub fn add(&self, entries: impl Iterator<Item = EntryId>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+    }
+
+    pub fn entries(&self) -> Vec<EntryId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Warrant {

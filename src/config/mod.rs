@@ -30,6 +30,7 @@ pub mod sign_in;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod trail;
 pub mod wallet;
 
 use std::path::Path;
@@ -44,6 +45,7 @@ pub use problem::ConfigError;
 pub use server::Server;
 pub use sign_in::SignIn;
 pub use store::Store;
+pub use trail::Trail;
 pub use wallet::Wallet;
 
 use loader::Loader;
@@ -58,6 +60,7 @@ pub struct Config {
     pub limits: Limits,
     pub wallet: Wallet,
     pub jobs: Jobs,
+    pub trail: Trail,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -91,6 +94,7 @@ impl Config {
             limits: Limits::read(&mut loader.section("limits")),
             wallet: Wallet::read(&mut loader.section("wallet")),
             jobs: Jobs::read(&mut loader.section("jobs")),
+            trail: Trail::read(&mut loader.section("trail")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),
         }

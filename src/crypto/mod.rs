@@ -16,4 +16,5 @@
 pub mod envelope;
 pub mod keyring;
 pub mod password;
+pub mod signature;
 pub mod token;

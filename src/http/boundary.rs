@@ -14,12 +14,14 @@ use super::edge::Edge;
 use super::figures::{Asked, CallerApp, outcome};
 use super::incoming::{Incoming, Outgoing};
 use super::problem::{self, Problem};
+use crate::access::principal::Receipts;
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::{Class, Code, Fault};
 use crate::kernel::quota::Quota;
 use crate::kernel::text::hex;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ENTRY: HeaderName = HeaderName::from_static("purser-entry");
 const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 
 pub async fn boundary(
@@ -40,6 +42,7 @@ pub async fn boundary(
     let response = next.call(request).await?;
     let (mut response, code) = render(response.map_into_boxed_body(), &id);
     let quota = response.request().extensions().get::<Quota>().cloned();
+    let receipts = receipts(&response);
     let headers = response.headers_mut();
     if let Some(quota) = quota {
         super::quota::insert(headers, &quota);
@@ -47,9 +50,20 @@ pub async fn boundary(
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    if let Some(receipts) = receipts {
+        headers.insert(ENTRY, receipts);
+    }
     edge.dress(headers);
     report_answer(&edge, &response, code, &id, started);
     Ok(response.map_body(|_, body| Outgoing::new(body, incoming, edge.hold)))
+}
+
+/// The entries of the trail that it has left.
+fn receipts(response: &ServiceResponse) -> Option<HeaderValue> {
+    let extensions = response.request().extensions();
+    let entries = extensions.get::<Receipts>()?.entries();
+    let ids: Vec<_> = entries.iter().map(ToString::to_string).collect();
+    (!ids.is_empty()).then(|| HeaderValue::from_str(&ids.join(", ")).ok()).flatten()
 }
 
 /// The client's own id where it is one, else a new one.

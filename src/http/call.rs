@@ -20,7 +20,7 @@ use crate::access::cursor::Repetition;
 use crate::access::figures::Figures as Decisions;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
-use crate::access::principal::{Context, Head, Repeatable};
+use crate::access::principal::{Context, Head, Receipts, Repeatable};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Clock;
 
@@ -145,6 +145,7 @@ where
     let door = door(&request)?;
     let query = Parameters::read(request.query_string())?;
     let head = head(&request, &door);
+    request.extensions_mut().insert(head.context.receipts.clone());
     let grant = door.gate.admit::<A>(&head).await?;
     if let Some(quota) = grant.quota() {
         request.extensions_mut().insert(quota.clone());
@@ -204,6 +205,7 @@ fn head(request: &HttpRequest, door: &Door) -> Head {
             now: door.clock.now(),
             request_id: request_id.unwrap_or_default(),
             deadline: Instant::now() + door.request_timeout,
+            receipts: Receipts::default(),
         },
     }
 }

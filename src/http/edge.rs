@@ -72,6 +72,7 @@ pub fn cors(origins: &[String]) -> Cors {
         "ratelimit-policy",
         "x-request-id",
         "purser-seen",
+        "purser-entry",
     ];
     origins
         .iter()

@@ -98,6 +98,7 @@ codes! {
     WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds first.";
     ModuleInUse "module_in_use" Conflict "The module is in use" "Set its status to `inactive`, which hides it from every app. It can be deleted only while no person has data in it and no app or connection holds its permission; `detail` says what does.";
     BreakingChange "breaking_change" Conflict "The new version would break what is stored" "`errors` names each change; send a `migration` that makes old data fit and raise the major version, or change the schema less.";
+    NotYetSealed "not_yet_sealed" Conflict "The entry is not sealed yet" "Repeat after `Retry-After`: it is in the trail, and gets its place in the tree and a checkpoint within seconds.";
     WrongState "wrong_state" Conflict "It is not in a state in which this can be done" "`detail` says in which state it is, and in which it can be done.";
     LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";

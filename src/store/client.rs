@@ -208,6 +208,11 @@ impl Store {
         self.0.runtime.spawn(future).await.map_err(|_| Fault::internal("a database task panicked"))
     }
 
+    /// As `spawn`, for what nobody waits for.
+    pub(super) fn on_runtime(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.0.runtime.spawn(future));
+    }
+
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.0.inner
     }

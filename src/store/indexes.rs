@@ -128,6 +128,10 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             trail("app_id"),
             Index::on(doc! { "subject": 1, "seq": 1 }).unique(),
         ],
+        // Each entry has one place, and what has none is found by subject and number.
+        "trail_leaves" => {
+            vec![one("entry_id").unique(), Index::on(doc! { "subject": 1, "seq": 1 }).unique()]
+        }
         "apps" => vec![one("keys.id").unique().where_exists("keys.id"), one("status")],
         "operators" => vec![one("key_id").unique().where_exists("key_id")],
         "identities" => vec![one("user_id")],

@@ -193,9 +193,12 @@ where
     }
 
     fn finish(self: Box<Self>) {
-        let Self { state, reply, running, written, .. } = *self;
+        let Self { state, reply, running, written, warrant, .. } = *self;
         let result = match state {
-            State::Answered(answer) => Ok(Done { answer, replayed: false, written }),
+            State::Answered(answer) => {
+                warrant.receipts.add(written.iter().map(|written| written.entry));
+                Ok(Done { answer, replayed: false, written })
+            }
             State::Replayed(Ok(answer)) => Ok(Done { answer, replayed: true, written: Vec::new() }),
             State::Refused(fault) | State::Denied(fault) | State::Replayed(Err(fault)) => {
                 Err(fault)

@@ -1,8 +1,8 @@
 //! What can be done with the trail.
 
 use crate::access::action::Action;
-use crate::access::grant::{OnApp, OnPlatform};
-use crate::access::permission::Permission::{self, App, Audit};
+use crate::access::grant::{OnApp, OnItself, OnPlatform};
+use crate::access::permission::Permission::{self, App, Audit, Itself};
 
 /// An auditor reads entries.
 pub struct ReadTrail;
@@ -20,4 +20,13 @@ impl Action for ReadOwnTrail {
     const NAME: &'static str = "own_trail_read";
     const NEEDS: Permission = App;
     type Target = OnApp;
+}
+
+/// Purser gives entries their leaves and signs checkpoints.
+pub struct SealTrail;
+
+impl Action for SealTrail {
+    const NAME: &'static str = "trail_sealed";
+    const NEEDS: Permission = Itself;
+    type Target = OnItself;
 }

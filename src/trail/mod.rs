@@ -4,11 +4,18 @@
 //! Personal values are sealed as they are stored: an auditor sees that they changed, one who holds
 //! `auditor_pii` sees the values, and nobody sees them once the user's data key is destroyed.
 //!
+//! `seal` gives each entry its place in a tree and signs what it comes to, `proofs` shows that to
+//! auditors, and `verify` is what an auditor runs.
+//!
 //! To add a filter: `queries::Filter`, the parameter in `http`, and an index if it is to be fast.
 
 mod actions;
 mod http;
+mod proofs;
 mod queries;
+pub mod seal;
+pub mod verify;
 
-pub use actions::ReadTrail;
+pub use actions::{ReadTrail, SealTrail};
 pub use http::{Paper, routes};
+pub use proofs::{Paper as ProofPaper, routes as proof_routes};

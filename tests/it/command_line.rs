@@ -160,6 +160,15 @@ fn both_keys() -> String {
 }
 
 pub fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, String, String) {
+    command_with(purser, masters, arguments, &[])
+}
+
+pub fn command_with(
+    purser: &Purser,
+    masters: &str,
+    arguments: &[&str],
+    more: &[(&str, &str)],
+) -> (bool, String, String) {
     let peppers = purser.inner.config.crypto.peppers.expose();
     let environment = [
         ("PURSER__STORE__URI", purser.uri.as_str()),
@@ -168,6 +177,7 @@ pub fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, Str
         ("PURSER__CRYPTO__PEPPERS", peppers),
         ("PURSER__LOG__LEVEL", "error"),
     ];
+    let environment: Vec<_> = environment.iter().chain(more).copied().collect();
     let output = self::purser(arguments, &environment);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (output.status.success(), text(output.stdout), text(output.stderr))

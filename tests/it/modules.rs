@@ -51,7 +51,8 @@ fn set_status(admin: &Principal, status: &str) -> Reply {
 
 fn pointers(reply: &Reply) -> Vec<(String, String)> {
     let text = |error: &Value, field: &str| error[field].as_str().expect("a text").to_owned();
-    let errors = reply.body["errors"].as_array().expect("errors");
+    let errors = reply.body["errors"].as_array();
+    let errors = errors.unwrap_or_else(|| panic!("no errors: {}", reply.body));
     errors.iter().map(|error| (text(error, "pointer"), text(error, "code"))).collect()
 }
 
@@ -352,7 +353,7 @@ fn a_compatible_version_takes_over_and_older_data_is_read_as_if_it_were_of_it() 
     assert_eq!(without_default.refused(409), "breaking_change");
     next["defaults"]["visits"] = json!(0);
     let rehearsed = admin.post(&format!("{versions}?dry_run=true"), next.clone()).expect(200);
-    assert_eq!(rehearsed["needs_migration"], false);
+    assert_eq!(rehearsed["migrates"], false);
     assert_eq!((&rehearsed["checked"], &rehearsed["failed"]), (&json!(1), &json!(0)));
     admin.post(versions, next.clone()).expect(201);
     assert_eq!(admin.post(versions, next).refused(422), "invalid", "it is there already");
@@ -670,13 +671,22 @@ fn the_command_line_registers_checks_and_gives_to_everybody() {
     let breaking = File::of(&next);
     next["defaults"]["visits"] = json!(0);
     let next = File::of(&next);
+    let mut other = loyalty();
+    other["schema"]["tier"] = json!("string?");
+    let other = File::of(&other);
 
     assert_eq!(said(&["check", first.path(), "--json"])["outcome"], "new");
     assert_eq!(said(&["register", first.path(), "--json"])["outcome"], "registered");
     assert_eq!(said(&["register", first.path(), "--json"])["outcome"], "same");
     assert_eq!(said(&["backfill", "loyalty", "--json"])["changed"], 1);
-    let (well, _, told) = run(&["check", breaking.path()]);
-    assert!(!well && told.contains("/visits: "), "{told}");
+    let (well, out, told) = run(&["check", breaking.path(), "--json"]);
+    assert!(!well && told.contains("breaking_change"), "{told}");
+    let refused: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(refused["errors"][0]["pointer"], "/visits");
+    for what in ["register", "check"] {
+        let (well, _, told) = run(&[what, other.path()]);
+        assert!(!well && told.contains("raise the version"), "{told}");
+    }
     let checked = said(&["check", next.path(), "--json"]);
     assert_eq!((&checked["checked"], &checked["failed"]), (&json!(1), &json!(0)));
     assert_eq!(said(&["register", next.path(), "--json"])["outcome"], "published");
@@ -692,4 +702,78 @@ fn the_command_line_registers_checks_and_gives_to_everybody() {
     assert_eq!(purser.db_find("users", filter).len(), 1, "{ada}");
     let (well, _, told) = run(&["show", "no_such_thing"]);
     assert!(!well && told.contains("not_found"), "{told}");
+}
+
+#[test]
+fn what_is_kept_is_what_was_held_against_the_schema_and_what_is_answered() {
+    let purser = Purser::start();
+    let mut module = loyalty();
+    module["schema"] = json!({
+        "type": "object", "additionalProperties": false, "required": ["points"],
+        "properties": { "points": { "type": "integer" }, "name": { "type": "string", "maxLength": 2 } },
+    });
+    module["defaults"] = json!({ "points": 1.0 });
+    let (admin, club) = (purser.admin(), club_of(&purser, module));
+    set_status(&admin, "active").expect(200);
+    let (ada, _) = club.register("ada@example.com");
+    assert_eq!(club.get(&path(&ada)).expect(200)["points"], json!(1));
+
+    // Two letters once they are composed.
+    let patch = json!({ "name": "e\u{301}e\u{301}", "points": 2e2 });
+    let patched = club.patch(&path(&ada), patch);
+
+    assert_eq!(patched.body, json!({ "enabled": true, "points": 200, "name": "\u{e9}\u{e9}" }));
+    assert_eq!(club.get(&path(&ada)).header("etag"), patched.header("etag"));
+    club.patch(&path(&ada), json!({ "points": 3 })).expect(200);
+    assert_eq!(club.patch(&path(&ada), Value::Null).refused(422), "invalid");
+}
+
+#[test]
+fn a_person_whose_data_grows_too_large_is_counted_and_holds_nobody_up() {
+    let purser = Purser::start();
+    let (admin, club) = (purser.admin(), club(&purser));
+    set_status(&admin, "active").expect(200);
+    let (ada, _) = club.register("ada@example.com");
+    club.register("eve@example.com");
+    club.patch(&path(&ada), json!({ "nickname": "n".repeat(9000) })).expect(200);
+    let mut schema = loyalty()["schema"].clone();
+    schema["copy"] = json!("string?");
+    let next = json!({
+        "version": "2.0.0", "schema": schema, "defaults": { "points": 0, "tier": "bronze" },
+        "migration": [{ "copy": { "from": "/nickname", "to": "/copy" } }],
+    });
+    let versions = "/v1/admin/modules/loyalty/versions";
+
+    let rehearsed = admin.post(&format!("{versions}?dry_run=true"), next.clone()).expect(200);
+    assert_eq!((&rehearsed["checked"], &rehearsed["failed"]), (&json!(2), &json!(1)));
+    let mut activated = next;
+    activated["activate"] = json!(true);
+    admin.post(versions, activated).expect(201);
+    let job = admin.post("/v1/admin/modules/loyalty/backfill", json!({})).expect(202);
+    run(&purser);
+
+    let job = admin.get(&format!("/v1/admin/jobs/{}", job["id"].as_str().expect("an id")));
+    let job = job.expect(200);
+    assert_eq!(
+        (&job["status"], &job["changed"], &job["failed"]),
+        (&json!("done"), &json!(1), &json!(1))
+    );
+    assert_eq!(job["samples"][0]["reasons"], json!([{ "pointer": "", "code": "too_large" }]));
+}
+
+#[test]
+fn a_registration_that_is_repeated_under_its_key_is_answered_as_the_first_time() {
+    let purser = Purser::start();
+    let once = purser.admin().with("Idempotency-Key", "once");
+    let first = once.post("/v1/admin/modules", loyalty());
+    let again = once.post("/v1/admin/modules", loyalty());
+
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!((again.header("etag"), &again.body), (first.header("etag"), &first.body));
+    for reserved in ["core", "constructor"] {
+        let mut module = loyalty();
+        module["module_name"] = json!(reserved);
+        let refused = purser.admin().post("/v1/admin/modules", module);
+        assert_eq!(pointers(&refused), [("/module_name".to_owned(), "reserved".to_owned())]);
+    }
 }

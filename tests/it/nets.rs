@@ -62,6 +62,8 @@ struct Stage<'a> {
     made: std::cell::Cell<u32>,
     /// Somebody to pay, and the account.
     payee: (String, String),
+    /// An entry that is sealed, and the size of the checkpoint.
+    sealed: (String, u64),
 }
 
 const PASSWORD: &str = "correct horse battery";
@@ -94,6 +96,7 @@ struct Props {
     job: String,
     /// A version of it.
     version: String,
+    sealed: (String, u64),
     payee: String,
     account: String,
 }
@@ -108,7 +111,11 @@ impl<'a> Stage<'a> {
         let (payee, me) = shop.register("payee@example.com");
         let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
         let payee = (payee, account.as_str().expect("a number").to_owned());
-        Self { purser, shop, admin, auditor, made: std::cell::Cell::new(0), payee }
+        let entry = purser.db_entries(doc! { "app_id": "shop" }).remove(0);
+        let entry = entry.get_object_id("_id").expect("an id").to_hex();
+        let size = purser.block_on(purser.inner.seal_trail()).expect("sealed");
+        let (made, sealed) = (std::cell::Cell::new(0), (entry, size));
+        Self { purser, shop, admin, auditor, made, payee, sealed }
     }
 
     fn props(&self, permissions: &[&str]) -> Props {
@@ -153,6 +160,7 @@ impl<'a> Stage<'a> {
             debit,
             job,
             version: "1.0.0".to_owned(),
+            sealed: self.sealed.clone(),
             payee,
             account,
         }
@@ -214,6 +222,7 @@ fn module_of(operation: &Operation) -> &'static str {
 
 /// Sends what the operation wants, to these props.
 fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
+    let consistency = format!("?from={0}&to={0}", props.sealed.1);
     let path = operation
         .path
         .replace("{user}", &props.user)
@@ -221,7 +230,11 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{key}", &props.key)
         .replace(
             "{entry}",
-            if operation.id == "refund_entry" { &props.debit } else { &props.entry },
+            match operation.id.as_str() {
+                "refund_entry" => &props.debit,
+                "prove_entry" => &props.sealed.0,
+                _ => &props.entry,
+            },
         )
         .replace("{hold}", &props.hold)
         .replace("{account_number}", &props.account)
@@ -235,6 +248,7 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
             "check_access" => "?permission=help",
             "read_balance" => "?at=2026-01-01T00:00:00Z",
             "read_statement" => "?from=2026-01-01T00:00:00Z",
+            "prove_consistency" => &consistency,
             _ => "",
         };
     let body = body(&operation.id, props);

@@ -58,6 +58,11 @@ const ANSWERED: &[(&str, &str, &str)] = &[
         "Send it with a later request to see at least what this one saw.",
         r#"{"type":"string"}"#,
     ),
+    (
+        "Purser-Entry",
+        "The entries of the trail that this change has left: `GET /v1/audit/logs/{entry}`.",
+        r#"{"type":"string","pattern":"^[0-9a-f]{24}(, [0-9a-f]{24})*$"}"#,
+    ),
     ("WWW-Authenticate", "How to send a key.", r#"{"type":"string"}"#),
 ];
 
@@ -104,6 +109,7 @@ fn of_success(status: &str, shape: &Shape) -> Vec<&'static str> {
         ("RateLimit-Policy", shape.keyed),
         ("RateLimit", shape.keyed),
         ("Purser-Seen", shape.keyed),
+        ("Purser-Entry", shape.method != "GET"),
         ("Idempotency-Replayed", shape.takes("Idempotency-Key")),
     ];
     all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()

@@ -53,7 +53,7 @@ pub async fn update(
         let data = custom.patched(stored, &patch)?;
         if seen.as_ref() != Some(&data) {
             let mut after = before.clone();
-            after.modules.insert(name, custom.stored(&data)?);
+            after.modules.insert(name, custom.admitted(&data).map_err(Fault::invalid_fields)?);
             work.revise(&before, &after)?;
         }
         Ok(Value::Object(data))
@@ -73,6 +73,10 @@ pub async fn switch(
     let hints = Hints::none().and(&Holder::by_id(user)).look(&Registered::by_name(&name));
     let unit = store.unit(grant.warrant(), hints, move |work| {
         let line = Registered::existing(work.find(&Registered::by_name(&name))?)?;
+        if !line.is_open() {
+            let detail = "The module is not in use: set its status to `active` first.";
+            return Err(Fault::new(Code::WrongState, detail).into());
+        }
         let before = work.get(&Holder::by_id(user))?;
         if matches!(before.status, UserStatus::Merged | UserStatus::Erased) {
             return Err(Fault::of(Code::NotFound).into());
@@ -106,5 +110,6 @@ fn switched(
     enabled: bool,
 ) -> Result<Option<Document>, Fault> {
     let custom = Custom::of(line)?;
-    custom.switched(stored, enabled).map(|data| custom.stored(&data)).transpose()
+    let switched = custom.switched(stored, enabled);
+    switched.map(|data| custom.admitted(&data).map_err(Fault::invalid_fields)).transpose()
 }

@@ -105,7 +105,7 @@ async fn read(
     params(("user" = String, Path), ("module" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = Object, description = "As the module's schema says", headers(("ETag" = String)))))]
 async fn update(
-    call: Call<UpdateModule, Json<Map<String, Value>>>,
+    call: Call<UpdateModule, Json<Value>>,
     catalogue: Data<Catalogue>,
     store: Data<Store>,
     gate: Data<Gate>,
@@ -115,11 +115,18 @@ async fn update(
     let open = commands::opened(call.grant.target(), &catalogue, &path.1)?;
     let deprecated_at = open.line().deprecated_at;
     let Open::Custom(custom) = open else { return Err(Fault::of(Code::ModuleBuiltIn).into()) };
-    let done = commands::update(&call.grant, &store, custom, call.body.0, call.preconditions);
-    let done = done.await?;
+    let patch = patch(call.body.0)?;
+    let done = commands::update(&call.grant, &store, custom, patch, call.preconditions).await?;
     let seen = gate.seen_of(&call.grant, &done.written);
     let tag = etag(&done.answer, gate.keyring());
     Ok(Answer::ok(&done.answer)?.etag(tag).seen(seen).deprecated(deprecated_at))
+}
+
+fn patch(body: Value) -> Result<Map<String, Value>, Fault> {
+    match body {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Fault::invalid("", "wrong_type", "expected an object: a merge patch")),
+    }
 }
 
 /// Enable or disable a module for one person.

@@ -4,11 +4,9 @@ use bson::{Bson, Document};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
-use super::actions::{ActivateVersion, ChangeModule, DeleteModule, PublishVersion};
+use super::actions::{ActivateVersion, ChangeModule, DeleteModule};
 use super::custom::Custom;
-use super::jobs::{SampleView, Survey};
 use super::queries;
 use super::record::{MODULES_MAX, Published, Registered, Status, VERSIONS_MAX};
 use super::schema::{Breaking, Migration, Schema, breaking};
@@ -76,9 +74,8 @@ impl NewVersion {
         }
     }
 
-    /// Whether older data fits only by its migration; refused unless it comes later than all others
-    /// and breaks nothing that the migration does not mend. A change that needs one is announced by
-    /// the major version.
+    /// Whether it migrates older data; refused unless it comes later than all others and breaks nothing
+    /// that the migration does not mend. A migration is announced by the major version.
     ///
     /// The newest version is the only one to compare with: data of those before it becomes data of
     /// it first, one version after another.
@@ -93,20 +90,18 @@ impl NewVersion {
         }
         let older = Schema::restore(&free::to_json(&newest.schema.clone().into()));
         let older = older.map_err(|_| Fault::internal("a published schema cannot be read"))?;
-        let unmended = breaking(&older, &Migration::default(), &self.schema, &self.defaults);
         let left = breaking(&older, &self.migration, &self.schema, &self.defaults);
         if !left.is_empty() {
             let errors = left.iter().map(Breaking::as_error).collect();
             return Err(Fault::of(Code::BreakingChange).with_errors(errors));
         }
-        if !unmended.is_empty() && self.version.major == before.major {
-            let detail = format!(
-                "{}.0.0 or later: data of {before} needs the migration to fit",
-                before.major + 1
-            );
+        let migrates = self.migration != Migration::default();
+        if migrates && self.version.major == before.major {
+            let next = before.major + 1;
+            let detail = format!("{next}.0.0 or later: its migration changes data of {before}");
             return Err(Fault::invalid("/version", "version_too_low", detail));
         }
-        Ok(!unmended.is_empty())
+        Ok(migrates)
     }
 }
 
@@ -149,13 +144,13 @@ pub async fn register<A: Mutating>(
         match work.find::<Registered>(&Registered::by_name(&new.name))? {
             None => {
                 work.create(&line)?;
-                Ok(line)
+                Ok(Numbered::of(line))
             }
             Some(gone) if gone.status == Status::Deleted => {
                 let (id, revision) = (gone.id, gone.revision + 1);
                 let line = Registered { id, revision, ..line };
                 work.revise(&gone, &line)?;
-                Ok(line)
+                Ok(Numbered::of(line))
             }
             Some(_) => {
                 let detail = format!("There is a module `{}` already.", new.name);
@@ -163,7 +158,24 @@ pub async fn register<A: Mutating>(
             }
         }
     });
-    unit.await
+    Ok(unit.await?.map(Numbered::line))
+}
+
+/// A line with its revision, which is not stored with it but must be told again.
+#[derive(Serialize, Deserialize)]
+struct Numbered {
+    line: Registered,
+    revision: i64,
+}
+
+impl Numbered {
+    fn of(line: Registered) -> Self {
+        Self { revision: line.revision, line }
+    }
+
+    fn line(self) -> Registered {
+        Registered { revision: self.revision, ..self.line }
+    }
 }
 
 impl NewModule {
@@ -250,6 +262,14 @@ pub async fn publish<A: Mutating>(
 }
 
 impl NewVersion {
+    /// Whether it says the same as what was published under its number.
+    pub fn is(&self, published: &Published) -> bool {
+        let own = self.published(Timestamp::MIN);
+        own.schema == published.schema
+            && own.defaults == published.defaults
+            && own.migration == published.migration
+    }
+
     /// The module as it would be if this were its version in use.
     pub fn rehearsed(&self, line: &Registered, now: Timestamp) -> Result<Custom, Fault> {
         let (published, mut line) = (self.published(now), line.clone());
@@ -263,45 +283,6 @@ impl Publication {
         let published = self.line.published(&self.version);
         published.ok_or_else(|| Fault::internal("a version was published and is not there"))
     }
-}
-
-/// Pages of people that a rehearsal looks at.
-const SURVEYED_PAGES: usize = 10;
-
-/// What publishing would come to.
-#[derive(Serialize, ToSchema)]
-pub struct RehearsalView {
-    /// Whether data of the version before fits only by the migration.
-    needs_migration: bool,
-    /// Of the first of those who have data in the module.
-    #[schema(minimum = 0)]
-    checked: i64,
-    /// Whose data would not fit.
-    #[schema(minimum = 0)]
-    failed: i64,
-    /// Whether that was everybody; else publish it and have it checked before it is activated.
-    complete: bool,
-    #[schema(max_items = 20)]
-    samples: Vec<SampleView>,
-}
-
-/// Everything but doing it: whether the version could be published, and whose data would not fit.
-pub async fn would_publish(
-    grant: &Granted<PublishVersion>,
-    store: &Store,
-    name: &Name,
-    new: &NewVersion,
-) -> Result<RehearsalView, Fault> {
-    let line = queries::find(&grant.pass(), store, name).await?;
-    let needs_migration = new.fits(&line)?;
-    let (mut survey, custom) = (Survey::default(), new.rehearsed(&line, grant.now())?);
-    for _ in 0..SURVEYED_PAGES {
-        if !survey.page(&grant.pass(), store, &custom).await? {
-            break;
-        }
-    }
-    let Survey { checked, failed, complete, .. } = survey;
-    Ok(RehearsalView { needs_migration, checked, failed, complete, samples: survey.samples() })
 }
 
 /// Only forward: data of a newer version cannot become data of an older one.
@@ -379,9 +360,9 @@ async fn revise<A: Mutating>(
             after.revision += 1;
         }
         work.revise(&before, &after)?;
-        Ok(after)
+        Ok(Numbered::of(after))
     });
-    unit.await
+    Ok(unit.await?.map(Numbered::line))
 }
 
 impl Breaking {

@@ -1,10 +1,10 @@
 //! A registered module, ready for use: its schema compiled, its older versions at hand. Pure.
 
-use bson::{Bson, Document};
+use bson::Document;
 use serde_json::{Map, Value};
 
 use super::record::{Published, Registered};
-use super::schema::{Migration, Schema, Validator, fill, initial, upcast};
+use super::schema::{Fields, Kind, Migration, Node, Schema, Validator, fill, initial, upcast};
 use crate::kernel::fault::{Code, Fault, FieldError};
 use crate::kernel::free::{self, Rules};
 use crate::kernel::time::Timestamp;
@@ -17,6 +17,9 @@ pub const ENABLED: &str = "enabled";
 
 /// What one person's data in one module may hold.
 const RULES: Rules = Rules { depth: 8, nodes: 2048, bytes: 16 * 1024 };
+
+/// Beyond it a number that is no integer by itself may have been another one.
+const WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
 
 pub struct Custom {
     pub line: Registered,
@@ -95,10 +98,8 @@ impl Custom {
         let mut after = before.unwrap_or_else(|| self.newest().defaults.clone());
         merge(&mut after, patch);
         self.complete(&mut after);
-        // First, since a pattern takes longer the longer its text is.
-        self.stored(&after)?;
-        self.check(&after).map_err(Fault::invalid_fields)?;
-        Ok(after)
+        let stored = self.admitted(&after).map_err(Fault::invalid_fields)?;
+        Ok(json(&stored))
     }
 
     /// The same for an admin, who says only that.
@@ -113,16 +114,15 @@ impl Custom {
         fill(&self.newest().schema, data, &self.newest().defaults);
     }
 
-    pub fn check(&self, data: &Map<String, Value>) -> Result<(), Vec<FieldError>> {
-        self.validator.check(&Value::Object(data.clone()))
-    }
-
-    /// As it is stored, with its version; refused where it is too large.
-    pub fn stored(&self, data: &Map<String, Value>) -> Result<Document, Fault> {
-        let value = free::from_json(&Value::Object(data.clone()), "", &RULES);
-        let Bson::Document(mut document) = value.map_err(Fault::invalid_fields)? else {
-            return Err(Fault::internal("an object became something else"));
-        };
+    /// As it is stored, with its version: texts composed, whole numbers of integers as such. What is
+    /// too large or does not fit the schema is refused; the schema is asked last, of what will stand
+    /// there, since a pattern takes longer the longer its text is.
+    pub fn admitted(&self, data: &Map<String, Value>) -> Result<Document, Vec<FieldError>> {
+        let mut data = data.clone();
+        whole(&self.newest().schema.fields, &mut data);
+        let stored = free::from_json(&Value::Object(data), "", &RULES)?;
+        self.validator.check(&free::to_json(&stored))?;
+        let mut document = stored.as_document().cloned().unwrap_or_default();
         document.insert(VERSION, self.line.version.as_str());
         Ok(document)
     }
@@ -143,7 +143,7 @@ impl Module for Custom {
 
     fn defaults(&self, _: Timestamp) -> Option<Document> {
         let gives = matches!(self.line.status, super::record::Status::Active);
-        self.read(None).filter(|_| gives).and_then(|data| self.stored(&data).ok())
+        self.read(None).filter(|_| gives).and_then(|data| self.admitted(&data).ok())
     }
 
     fn view(&self, data: Option<&Document>) -> Option<Value> {
@@ -167,6 +167,36 @@ impl Step {
 fn json(document: &Document) -> Map<String, Value> {
     let fields = document.iter().filter(|(name, _)| *name != VERSION);
     fields.map(|(name, value)| (name.clone(), free::to_json(value))).collect()
+}
+
+/// Integers that were written as `1.0` or `1e2`.
+pub fn whole(fields: &Fields, data: &mut Map<String, Value>) {
+    for (name, value) in data {
+        if let Some(field) = fields.get(name) {
+            whole_value(&field.node, value);
+        }
+    }
+}
+
+fn whole_value(node: &Node, value: &mut Value) {
+    match (&node.kind, value) {
+        (Kind::Integer { .. }, value) => {
+            let number = value.as_f64().filter(|_| value.is_f64());
+            let integer = number.filter(|it| it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
+            if let Some(integer) = integer {
+                #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
+                let integer = integer as i64;
+                *value = integer.into();
+            }
+        }
+        (Kind::Array(array), Value::Array(items)) => {
+            for item in items {
+                whole_value(&array.items, item);
+            }
+        }
+        (Kind::Object(fields), Value::Object(inner)) => whole(fields, inner),
+        _ => {}
+    }
 }
 
 /// JSON merge patch (RFC 7396).

@@ -39,7 +39,7 @@ pub enum Prospect {
     Same,
     /// A newer version, and everybody's data as data of it.
     Next {
-        needs_migration: bool,
+        migrates: bool,
         custom: Box<Custom>,
     },
 }
@@ -88,11 +88,51 @@ impl ModuleFile {
     ) -> Result<Prospect, Fault> {
         let Some(line) = self.line(pass, store).await? else { return Ok(Prospect::New) };
         if line.published(&self.version()).is_some() {
-            return Ok(Prospect::Same);
+            return self.same(&line).map(|()| Prospect::Same);
         }
-        let needs_migration = self.version.fits(&line)?;
+        self.same_line(&line)?;
+        let migrates = self.version.fits(&line)?;
         let custom = Box::new(self.version.rehearsed(&line, now)?);
-        Ok(Prospect::Next { needs_migration, custom })
+        Ok(Prospect::Next { migrates, custom })
+    }
+
+    /// A version never changes: a file that says something else of one would be lost without a word.
+    fn same(&self, line: &Registered) -> Result<(), Fault> {
+        let known = line.published(&self.version());
+        if known.is_none_or(|known| self.version.is(known)) {
+            return self.same_line(line);
+        }
+        let detail = format!(
+            "{} {} is registered with another schema, other defaults or another migration: raise the \
+             version.",
+            self.name(),
+            self.version()
+        );
+        Err(Fault::new(Code::AlreadyExists, detail))
+    }
+
+    /// Texts, permission and status of a module that is there are changed by `PATCH`, not by a file.
+    fn same_line(&self, line: &Registered) -> Result<(), Fault> {
+        let NewModule { display_name, description, permission, required_kyc_level, .. } =
+            &self.module;
+        let same = [
+            ("display_name", *display_name == line.display_name),
+            ("description", *description == line.description),
+            ("permission", *permission == line.permission),
+            ("required_kyc_level", *required_kyc_level == line.required_kyc_level),
+        ];
+        let others: Vec<_> =
+            same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "The module is there with other values of {}: change them with `PATCH \
+             /v1/admin/modules/{}` (the permission stays), or write what is there into the file.",
+            others.join(", "),
+            self.name()
+        );
+        Err(Fault::new(Code::AlreadyExists, detail))
     }
 
     pub async fn load(self, grant: &Granted<LoadModule>, store: &Store) -> Result<Loaded, Fault> {
@@ -101,8 +141,11 @@ impl ModuleFile {
                 commands::register(grant, store, self.module).await?;
                 Ok(Loaded::Registered)
             }
-            Some(line) if line.published(&self.version()).is_some() => Ok(Loaded::Same),
-            Some(_) => {
+            Some(line) if line.published(&self.version()).is_some() => {
+                self.same(&line).map(|()| Loaded::Same)
+            }
+            Some(line) => {
+                self.same_line(&line)?;
                 let name = self.name().clone();
                 commands::publish(grant, store, name, self.version, true).await?;
                 Ok(Loaded::Published)

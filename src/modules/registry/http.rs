@@ -6,8 +6,8 @@ use utoipa::OpenApi;
 use super::actions::{
     ActivateVersion, ChangeModule, DeleteModule, PublishVersion, ReadModules, RegisterModule,
 };
-use super::commands::RehearsalView;
 use super::record::Registered;
+use super::rehearsal::{RehearsalView, would_publish};
 use super::view::{ModulePage, ModuleView, VersionItems, VersionView, version, versions, view};
 use super::wire::{self, ModuleBody, ModulePatch, VersionBody};
 use super::{commands, queries};
@@ -140,7 +140,7 @@ async fn publish(
     call.query.only(&["dry_run"])?;
     let (name, (new, activate)) = (name(&path)?, wire::new_version(&call.body.0)?);
     if call.query.dry_run()? {
-        return Ok(Answer::ok(&commands::would_publish(&call.grant, &store, &name, &new).await?)?);
+        return Ok(Answer::ok(&would_publish(&call.grant, &store, &name, &new).await?)?);
     }
     let grant = call.grant.repeatable(call.repeatable);
     let done = commands::publish(&grant, &store, name, new, activate).await?;

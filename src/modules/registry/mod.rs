@@ -22,6 +22,7 @@ mod http;
 pub mod jobs;
 mod queries;
 mod record;
+mod rehearsal;
 pub mod schema;
 mod view;
 mod wire;

@@ -32,7 +32,7 @@ pub async fn list(
     after: Option<String>,
 ) -> Result<Page<Registered, String>, Fault> {
     let filter = doc! { "module_name": { "$gt": after.unwrap_or_default() },
-    "status": { "$ne": "deleted" } };
+    "status": { "$ne": Status::DELETED } };
     let query = Query::of(Registered::KIND.collection, filter).sort(doc! { "module_name": 1 });
     let rows = store.list(pass, query.limit(limit.rows() + 1)).await?;
     Ok(Page::cut(rows, limit, |line: &Registered| line.module_name.to_string()))
@@ -41,7 +41,8 @@ pub async fn list(
 pub async fn count(pass: &Pass, store: &Store) -> Result<usize, Fault> {
     #[derive(Deserialize)]
     struct Line {}
-    let lines = Query::of(Registered::KIND.collection, doc! {}).only(doc! { "_id": 1 });
+    let existing = doc! { "status": { "$ne": Status::DELETED } };
+    let lines = Query::of(Registered::KIND.collection, existing).only(doc! { "_id": 1 });
     Ok(store.list::<Line>(pass, lines).await?.len())
 }
 

@@ -4,9 +4,11 @@ use bson::Document;
 use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
 use super::commands::{Change, NewModule, NewVersion, stored};
+use super::custom::whole;
 use super::record::Status;
 use super::schema::{Migration, Schema};
 use super::view::ModuleStatusView;
@@ -113,6 +115,8 @@ const KYC_LEVEL_MAX: i64 = 9;
 const DISPLAY_NAME_MAX: usize = 100;
 const DESCRIPTION_MAX: usize = 500;
 const VERSION_PART_MAX: u64 = 999_999_999;
+/// What the trail calls the record itself, and names that other languages trip over.
+const NO_MODULES: &[&str] = &["core", "__proto__", "constructor", "prototype"];
 /// Fields of a body that are compared with path and key, wherever they stand.
 const RESERVED: &[&str] = &["user_id", "userId", "app_id", "appId"];
 
@@ -133,9 +137,13 @@ pub fn new_module(body: ModuleBody) -> Result<NewModule, Fault> {
     let name = Name::parse(&body.module_name);
     if name.is_none() {
         errors.add("/module_name", "not_accepted", NAME_RULE);
+    } else if NO_MODULES.contains(&body.module_name.as_str()) {
+        errors.add("/module_name", "reserved", "another name: this one means something else");
+    }
+    if let Some(permission) = &body.permission {
+        errors.permission(permission);
     }
     let permission = body.permission.unwrap_or_else(|| format!("{}_access", body.module_name));
-    errors.permission(&permission);
     let display_name = errors.display_name(&body.display_name);
     let description = errors.description(&body.description);
     errors.kyc_level(body.required_kyc_level);
@@ -235,10 +243,15 @@ impl Checks {
         if version.is_none() {
             self.add("/version", "not_accepted", "three numbers, as `1.0.0`");
         }
+        let (schema, mut defaults, migration) =
+            (&composed(schema), composed(defaults), &composed(migration));
         let read = self.below("/schema", Schema::parse(schema));
         if let Some(read) = &read {
             self.reserved(read);
-            self.below("/defaults", read.check_defaults(defaults));
+            if let Some(defaults) = defaults.as_object_mut() {
+                whole(&read.fields, defaults);
+            }
+            self.below("/defaults", read.check_defaults(&defaults));
         }
         let migration = self.below("/migration", Migration::parse(migration));
         let read = read?;
@@ -270,6 +283,18 @@ impl Checks {
             self.extend(errors.into_iter().map(moved).collect());
         })
         .ok()
+    }
+}
+
+/// Texts in the form in which they are stored, so that what is compared with them later is equal.
+fn composed(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.nfc().collect::<String>().into(),
+        Value::Array(items) => items.iter().map(composed).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), composed(value))).collect()
+        }
+        other => other.clone(),
     }
 }
 

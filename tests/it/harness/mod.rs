@@ -37,6 +37,7 @@ pub use replay::MEANT_TO_BREAK;
 
 /// The moment at which every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
+pub const SIGNING_KEY: &str = "purser.test/trail:c2lnbmluZyBrZXkgZm9yIHRoZSB0ZXN0cyAwMDAwMDA=";
 const MASTER_KEY: &str = "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const PEPPER: &str = "p1:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
@@ -307,6 +308,8 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
+        ("PURSER__TRAIL__SEQUENCER", "off"),
+        ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),
         ("PURSER__LOG__LEVEL", "error"),
         ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "100000"),
     ];

@@ -163,6 +163,9 @@ async fn turn<A: Mutating<Target = OnPlatform>>(
     to: JobStatus,
 ) -> Result<Done<Job>, Fault> {
     let (from, now) = (from.to_vec(), grant.now());
+    let job = store.find(&grant.pass(), &Job::by_id(id)).await?;
+    let job = job.ok_or_else(|| Fault::of(Code::NotFound))?;
+    let grant = grant.concerning(&job.module_name);
     let unit = store.unit(grant.warrant(), Hints::none().and(&Job::by_id(id)), move |work| {
         let before = work.get(&Job::by_id(id))?;
         if before.status == to {

@@ -55,11 +55,12 @@ impl Someone {
         let mut outcome = Outcome::Same;
         if !stored.is_some_and(|stored| custom.is_current(stored)) {
             let Some(data) = custom.read(stored) else { return Ok(Outcome::Same) };
-            if let Err(errors) = custom.check(&data) {
-                return Ok(Outcome::failed(errors));
-            }
+            let stored = match custom.admitted(&data) {
+                Ok(stored) => stored,
+                Err(errors) => return Ok(Outcome::failed(errors)),
+            };
             let mut after = before.clone();
-            after.modules.insert(name, custom.stored(&data)?);
+            after.modules.insert(name, stored);
             work.revise(&before, &after)?;
             outcome = Outcome::Changed;
         }

@@ -20,7 +20,8 @@ use crate::modules::registry::custom::Custom;
 use crate::modules::registry::queries;
 use crate::store::{Hints, Query, Record, Store};
 
-/// People that are looked at together, and changed at once.
+/// People that are looked at together, at most, and changed at once. A page is never more than may be
+/// done in half a second, so that a job that is told to stop does.
 const PAGE: usize = 500;
 const AT_ONCE: usize = 64;
 /// Longer than a page takes; after that another node takes the job up.
@@ -80,12 +81,12 @@ pub async fn step(
     let custom = match shift.custom(grant, store, &job).await {
         Ok(custom) => custom,
         Err(fault) if fault.code() == Code::NotFound => {
-            return turn_to(grant, store, job.id, JobStatus::Failed).await;
+            return turn_to(grant, store, &job, JobStatus::Failed).await;
         }
         Err(fault) => return Err(fault),
     };
     if job.status == JobStatus::Queued {
-        turn_to(grant, store, job.id, JobStatus::Running).await?;
+        turn_to(grant, store, &job, JobStatus::Running).await?;
         job.progress.total = store.estimate(&grant.pass(), "users").await?;
         job.progress.started_at.get_or_insert(grant.now());
     }
@@ -101,7 +102,7 @@ pub async fn step(
         return Ok(Step::Over);
     }
     if page.kind == PageKind::Stragglers && !changed {
-        return turn_to(grant, store, job.id, JobStatus::Done).await;
+        return turn_to(grant, store, &job, JobStatus::Done).await;
     }
     Ok(Step::More(rest))
 }
@@ -199,7 +200,8 @@ impl Round<'_> {
 
     async fn rows(&self, filter: Document) -> Result<Vec<Row>, Fault> {
         let only = doc! { format!("modules.{}", self.name()): 1 };
-        let query = Query::of("users", filter).sort(doc! { "_id": 1 }).only(only).limit(PAGE);
+        let page = usize::try_from(self.job.per_second / 2).unwrap_or(PAGE).clamp(1, PAGE);
+        let query = Query::of("users", filter).sort(doc! { "_id": 1 }).only(only).limit(page);
         self.store.list(&self.grant.pass(), query).await
     }
 
@@ -305,11 +307,12 @@ fn rest(people: usize, per_second: i64, took: Duration) -> Duration {
 async fn turn_to(
     grant: &Granted<WorkOnJob>,
     store: &Store,
-    id: JobId,
+    job: &Job,
     status: JobStatus,
 ) -> Result<Step, Fault> {
-    let now = grant.now();
-    let unit = store.unit(grant.warrant(), Hints::none().and(&Job::by_id(id)), move |work| {
+    let (now, id) = (grant.now(), job.id);
+    let warrant = grant.concerning(&job.module_name).warrant();
+    let unit = store.unit(warrant, Hints::none().and(&Job::by_id(id)), move |work| {
         let before = work.get(&Job::by_id(id))?;
         let mut after = before.clone();
         if OPEN.contains(&before.status.as_str()) {

@@ -42,7 +42,7 @@ impl Row {
     pub fn checked(&self, custom: &Custom) -> Outcome {
         let stored = self.stored(custom.line.module_name.as_str());
         let data = stored.and_then(|stored| custom.read(Some(stored)));
-        let checked = data.map_or(Ok(()), |data| custom.check(&data));
+        let checked = data.map_or(Ok(()), |data| custom.admitted(&data).map(drop));
         checked.map_or_else(Outcome::failed, |()| Outcome::Same)
     }
 }

@@ -1,0 +1,92 @@
+//! Which entries have no leaf: both are walked through in the order of subject and number, side by
+//! side.
+
+use bson::oid::ObjectId;
+use bson::{Document, doc};
+use serde::Deserialize;
+
+use crate::audit::entry::Entry;
+use crate::kernel::fault::Fault;
+use crate::store::{LEAVES, Path, Store, Walk};
+
+/// Of an entry or a leaf: whose it is, and the entry's id.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Mark {
+    subject: String,
+    seq: i64,
+    #[serde(alias = "_id")]
+    entry_id: ObjectId,
+}
+
+pub struct Missing {
+    entries: Marks,
+    leaves: Marks,
+    leaf: Option<Mark>,
+}
+
+const BATCH: u32 = 2000;
+
+impl Missing {
+    pub fn look(store: &Store) -> Self {
+        let marks = |collection, only: Document| {
+            let sort = doc! { "subject": 1, "seq": 1 };
+            Marks::of(store.walk(Path { collection, filter: doc! {}, sort, only, batch: BATCH }))
+        };
+        let entries = marks(Entry::COLLECTION, doc! { "subject": 1, "seq": 1, "_id": 1 });
+        let leaves = marks(LEAVES, doc! { "subject": 1, "seq": 1, "entry_id": 1, "_id": 0 });
+        Self { entries, leaves, leaf: None }
+    }
+
+    /// The next `max` of them; fewer only at the end.
+    pub async fn next(&mut self, max: usize) -> Result<Vec<ObjectId>, Fault> {
+        let mut missing = Vec::new();
+        while missing.len() < max {
+            let Some(entry) = self.entries.next().await? else { break };
+            if !self.has_leaf(&entry).await? {
+                missing.push(entry.entry_id);
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn has_leaf(&mut self, entry: &Mark) -> Result<bool, Fault> {
+        loop {
+            if self.leaf.is_none() {
+                self.leaf = self.leaves.next().await?;
+            }
+            let Some(leaf) = &self.leaf else { return Ok(false) };
+            let place = (&leaf.subject, leaf.seq).cmp(&(&entry.subject, entry.seq));
+            if place.is_gt() {
+                return Ok(false);
+            }
+            let found = place.is_eq();
+            self.leaf = None;
+            if found {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+struct Marks {
+    walk: Walk<Mark>,
+    read: std::vec::IntoIter<Mark>,
+}
+
+impl Marks {
+    fn of(walk: Walk<Mark>) -> Self {
+        Self { walk, read: Vec::new().into_iter() }
+    }
+
+    async fn next(&mut self) -> Result<Option<Mark>, Fault> {
+        loop {
+            if let Some(mark) = self.read.next() {
+                return Ok(Some(mark));
+            }
+            match self.walk.next().await? {
+                Some(batch) => self.read = batch.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}

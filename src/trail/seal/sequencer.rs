@@ -1,0 +1,217 @@
+//! The sequencer: entries become leaves, one process at a time.
+
+use std::collections::HashSet;
+
+use bson::oid::ObjectId;
+use bson::{Document, RawDocumentBuf, doc};
+use serde::Deserialize;
+
+use super::checkpoints::Checkpoints;
+use super::missing::Missing;
+use super::nodes::{frontier, number};
+use crate::access::grant::Granted;
+use crate::audit::entry::Entry;
+use crate::audit::leaf;
+use crate::audit::tree::Frontier;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{self, SECOND_MS};
+use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Query, Store, Stream, Term, hash};
+use crate::trail::actions::SealTrail;
+
+/// Longer than a batch takes; after that another process goes on.
+const LEASE_MS: i64 = 10 * SECOND_MS;
+
+/// A process that appends.
+pub struct Sequencer {
+    store: Store,
+    term: Term,
+    tree: Frontier,
+    stream: Option<Stream>,
+    /// Whether the stream may bring what has a leaf already.
+    overlaps: bool,
+}
+
+/// What of an entry its leaf says besides.
+#[derive(Deserialize)]
+struct Mark {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    subject: String,
+    seq: i64,
+}
+
+impl Sequencer {
+    /// Takes the lease and goes on where the last leaf stands; `None` where it is somebody else's turn.
+    pub async fn begin(grant: &Granted<SealTrail>, store: &Store) -> Result<Option<Self>, Fault> {
+        let now = grant.now();
+        let Some(term) = store.lead(now, time::plus(now, LEASE_MS)).await? else { return Ok(None) };
+        let size = newest(grant, store, doc! {}).await?.map_or(0, |leaf| leaf.number + 1);
+        let tree = frontier(&grant.pass(), store, u64::try_from(size).unwrap_or(0)).await?;
+        Ok(Some(Self { store: store.clone(), term, tree, stream: None, overlaps: false }))
+    }
+
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// What has come, sealed: how many entries; `None` where it is somebody else's turn by now.
+    pub async fn step(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
+        let now = grant.now();
+        let held = self.store.lead(now, time::plus(now, LEASE_MS)).await?;
+        if held != Some(self.term) {
+            return Ok(None);
+        }
+        let Some(stream) = self.stream.take() else { return self.open(grant).await };
+        let (stream, News { mut entries, position }) = match self.store.news(stream).await {
+            Ok(news) => news,
+            // The next step opens another one, and looks what was missed.
+            Err(Lost::History) => return Ok(Some(0)),
+            Err(Lost::Fault(fault)) => return Err(fault),
+        };
+        self.stream = Some(stream);
+        if self.overlaps {
+            entries = self.without_leaf(grant, entries).await?;
+        }
+        self.append(&entries, Some(position)).await
+    }
+
+    /// Behind the last leaf that tells where; else from now on, once everything before has its leaf.
+    async fn open(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
+        let told = newest(grant, &self.store, doc! { "position": { "$exists": true } }).await?;
+        let is_newest = told.as_ref().is_some_and(|leaf| leaf.number + 1 == number(self.size()));
+        let position = told.filter(|_| is_newest).and_then(|leaf| leaf.position);
+        if let Some(position) = position {
+            match self.store.stream(Some(position)).await {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    return Ok(Some(0));
+                }
+                Err(Lost::History) => {}
+                Err(Lost::Fault(fault)) => return Err(fault),
+            }
+        }
+        let stream = match self.store.stream(None).await {
+            Ok(stream) => stream,
+            Err(Lost::Fault(fault)) => return Err(fault),
+            Err(Lost::History) => return Err(Fault::internal("a new stream has lost its history")),
+        };
+        let caught_up = self.catch_up(grant).await?;
+        (self.stream, self.overlaps) = (Some(stream), true);
+        Ok(caught_up)
+    }
+
+    /// Every entry without a leaf gets one, in the order of subjects and numbers.
+    pub async fn catch_up(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
+        let (mut missing, mut sealed) = (Missing::look(&self.store), 0);
+        let batch = usize::try_from(BATCH).unwrap_or(1);
+        loop {
+            let ids = missing.next(batch).await?;
+            if ids.is_empty() {
+                return Ok(Some(sealed));
+            }
+            let entries = entries(grant, &self.store, &ids).await?;
+            match self.append(&entries, None).await? {
+                Some(appended) => sealed += appended,
+                None => return Ok(None),
+            }
+            let now = grant.now();
+            self.store.lead(now, time::plus(now, LEASE_MS)).await?;
+        }
+    }
+
+    async fn append(
+        &mut self,
+        entries: &[RawDocumentBuf],
+        position: Option<Document>,
+    ) -> Result<Option<usize>, Fault> {
+        if entries.is_empty() {
+            return Ok(Some(0));
+        }
+        let mut tree = self.tree.clone();
+        let mut leaves = leaves_of(&mut tree, entries)?;
+        if let Some(last) = leaves.last_mut() {
+            last.position = position;
+        }
+        if !self.store.append(self.term, leaves).await? {
+            return Ok(None);
+        }
+        self.tree = tree;
+        Ok(Some(entries.len()))
+    }
+
+    async fn without_leaf(
+        &self,
+        grant: &Granted<SealTrail>,
+        entries: Vec<RawDocumentBuf>,
+    ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        let ids: Vec<_> = entries.iter().filter_map(|it| it.get_object_id("_id").ok()).collect();
+        let sealed = Query::of(LEAVES, doc! { "entry_id": { "$in": ids } });
+        let sealed: Vec<Leaf> = self.store.list(&grant.pass(), sealed).await?;
+        let sealed: HashSet<_> = sealed.into_iter().map(|leaf| leaf.entry_id).collect();
+        let is_new = |entry: &RawDocumentBuf| {
+            entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id))
+        };
+        Ok(entries.into_iter().filter(is_new).collect())
+    }
+
+    /// Signs what the tree has come to, if it is time.
+    pub async fn sign(
+        &self,
+        grant: &Granted<SealTrail>,
+        checkpoints: &Checkpoints,
+    ) -> Result<bool, Fault> {
+        checkpoints.sign(grant, &self.store, &self.tree).await
+    }
+}
+
+/// The leaves of entries, in their order.
+pub fn leaves_of(tree: &mut Frontier, entries: &[RawDocumentBuf]) -> Result<Vec<Leaf>, Fault> {
+    let leaf = |raw: &RawDocumentBuf| {
+        let broken = |_| Fault::internal("an entry of the trail cannot be read");
+        let mark: Mark = bson::deserialize_from_slice(raw.as_bytes()).map_err(broken)?;
+        let entry = Document::try_from(raw.as_ref()).map_err(broken)?;
+        let leaf_hash = leaf::hash(&leaf::canonical(&entry));
+        let number = number(tree.size());
+        let nodes = tree.append(leaf_hash);
+        Ok(Leaf {
+            number,
+            entry_id: mark.id,
+            subject: mark.subject,
+            seq: mark.seq,
+            leaf_hash: hash(leaf_hash.0),
+            nodes: nodes.into_iter().skip(1).map(|node| hash(node.0)).collect(),
+            position: None,
+        })
+    };
+    entries.iter().map(leaf).collect()
+}
+
+async fn newest(
+    grant: &Granted<SealTrail>,
+    store: &Store,
+    filter: Document,
+) -> Result<Option<Leaf>, Fault> {
+    let query = Query::of(LEAVES, filter).sort(doc! { "_id": -1 }).limit(1);
+    Ok(store.list(&grant.pass(), query).await?.pop())
+}
+
+/// By id, in the order asked for.
+async fn entries(
+    grant: &Granted<SealTrail>,
+    store: &Store,
+    ids: &[ObjectId],
+) -> Result<Vec<RawDocumentBuf>, Fault> {
+    let query = Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } });
+    let found: Vec<RawDocumentBuf> = store.list(&grant.pass(), query).await?;
+    let place = |entry: &RawDocumentBuf| {
+        let id = entry.get_object_id("_id").ok();
+        ids.iter().position(|wanted| Some(*wanted) == id)
+    };
+    let mut placed: Vec<_> = found.into_iter().map(|entry| (place(&entry), entry)).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    Ok(placed.into_iter().map(|(_, entry)| entry).collect())
+}
