@@ -210,6 +210,7 @@ class Purser:
             "PURSER__METRICS__PORT": "0",
             "PURSER__CRYPTO__MASTER_KEYS_FILE": str(self.secret("master_keys", "m1")),
             "PURSER__CRYPTO__PEPPERS_FILE": str(self.secret("peppers", "p1")),
+            "PURSER__TRAIL__SIGNING_KEY_FILE": str(self.secret("signing_key", "soak/trail")),
             "PURSER__STORE__URI": store_uri,
             **settings,
         }
@@ -231,12 +232,20 @@ class Purser:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def command(self, *arguments):
+        """What a command of the binary prints."""
         with self.log.open("ab") as log:
             done = subprocess.run(
-                [self.binary, *arguments], env=self.environment, stdout=log, stderr=log, check=False
+                [self.binary, *arguments],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                check=False,
             )
+            log.write(done.stdout.encode())
         if done.returncode != 0:
             raise Failure(f"purser {arguments[0]} failed; see {self.log}")
+        return done.stdout
 
     def start(self):
         """Starts Purser; how long it took until it was ready."""
