@@ -19,6 +19,7 @@ use crate::kernel::chance::Chance;
 use crate::kernel::ids::OperatorId;
 use crate::kernel::text;
 use crate::kernel::time::Clock;
+use crate::store;
 
 /// One record per person for all the apps of a company.
 #[derive(Parser)]
@@ -41,6 +42,10 @@ enum Command {
         /// Only say what would be done.
         #[arg(long)]
         plan: bool,
+        /// Make the roles of the MongoDB users that serve and migrate, and nothing else; for a user
+        /// who may make roles.
+        #[arg(long, conflicts_with = "plan")]
+        roles: bool,
     },
     /// Load the demo: apps, people and operators. Safe to repeat.
     Seed(seed::Options),
@@ -117,7 +122,8 @@ fn execute(line: CommandLine) -> Result<(), String> {
     let purser = Purser::assemble(config, &runtime, Clock::system(), Chance::from_os()?)?;
     let done = match line.command {
         Command::Serve => serve(&purser),
-        Command::Migrate { plan } => runtime.block_on(migrate(&purser, plan)),
+        Command::Migrate { roles: true, .. } => runtime.block_on(roles(&purser)),
+        Command::Migrate { plan, .. } => runtime.block_on(migrate(&purser, plan)),
         Command::Seed(options) => with_database(&runtime, &purser, seed::run(&purser, &options)),
         Command::Operators(command) => {
             with_database(&runtime, &purser, operators(&purser, command))
@@ -152,6 +158,14 @@ fn serve(purser: &Purser) -> Result<(), String> {
     build::serve(purser, StopBy::Signals, |listening| {
         tracing::info!(address = %listening.address, "listening");
     })
+}
+
+async fn roles(purser: &Purser) -> Result<(), String> {
+    for done in purser.store.make_roles().await? {
+        println!("{done}");
+    }
+    println!("{}", store::advice(&purser.config.store.database));
+    Ok(())
 }
 
 async fn migrate(purser: &Purser, plan: bool) -> Result<(), String> {

@@ -127,6 +127,9 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             trail("module"),
             trail("app_id"),
             Index::on(doc! { "subject": 1, "seq": 1 }).unique(),
+            // What a caller asks by: their own word for it, or the request.
+            one("reference").where_exists("reference"),
+            one("request_id").where_exists("request_id"),
         ],
         // Each entry has one place, and what has none is found by subject and number.
         "trail_leaves" => {

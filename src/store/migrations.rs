@@ -41,6 +41,10 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];
 
+pub(super) fn collections() -> impl Iterator<Item = &'static str> {
+    COLLECTIONS.iter().map(|(name, _)| *name)
+}
+
 /// What is missing, as commands and in words.
 pub struct Plan {
     steps: Vec<Step>,

@@ -26,11 +26,12 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/v1/audit/logs").route(web::get().to(list)))
         .service(web::resource("/v1/audit/logs/{entry}").route(web::get().to(one)))
+        .service(web::resource("/v1/audit/leaves").route(web::get().to(sealed)))
         .service(web::resource("/v1/app/audit").route(web::get().to(own)));
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(list, one, own))]
+#[openapi(paths(list, one, sealed, own))]
 pub struct Paper;
 
 /// One line of the trail. Personal values are `[masked]` unless the operator may see them.
@@ -151,6 +152,8 @@ struct OwnEntryPage {
         ("action" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$"), ("module" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$"),
         ("path" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,128}$", description = "This path or one below it"),
         ("ip" = Option<String>, Query, pattern = "^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$", description = "An address, or a prefix as it is stored"), ("outcome" = Option<OutcomeView>, Query),
+        ("reference" = Option<String>, Query, min_length = 1, max_length = 255, description = "What the caller called the operation"),
+        ("request_id" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,64}$", description = "`X-Request-Id` of its request"),
         ("from" = Option<String>, Query, format = DateTime, description = "RFC 3339, included"),
         ("to" = Option<String>, Query, format = DateTime, description = "RFC 3339, not included"),
         ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
@@ -184,6 +187,40 @@ async fn one(
     Ok(Answer::ok(&view(&entry))?)
 }
 
+/// An entry and its place in the sealed tree.
+#[derive(Serialize, ToSchema)]
+struct SealedView {
+    /// From 0, without gaps.
+    #[schema(minimum = 0)]
+    leaf: i64,
+    entry: EntryView,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SealedItems {
+    #[schema(max_items = 200)]
+    items: Vec<SealedView>,
+    /// Where the next request goes on, now or once there is more.
+    #[schema(minimum = 0)]
+    next: i64,
+}
+
+/// Read entries in the order in which they were sealed: nothing is skipped, nothing comes twice.
+#[utoipa::path(get, path = "/v1/audit/leaves", operation_id = "list_leaves", tag = "auditors",
+    extensions(("x-needs" = json!(needs::<ReadTrail>()))),
+    params(("from" = Option<i64>, Query, minimum = 0, description = "The first leaf; 0, unless sent"),
+        ("limit" = Option<u16>, Query)),
+    responses((status = 200, body = SealedItems)))]
+async fn sealed(call: Call<ReadTrail>, store: Data<Store>) -> Result<Answer, Problem> {
+    call.query.only(&["from", "limit"])?;
+    let parse = |text: &str| text.parse().ok().filter(|from: &i64| *from >= 0);
+    let from = call.query.parsed("from", "the number of a leaf", parse)?.unwrap_or(0);
+    let found = queries::sealed(&call.grant, &store, from, call.query.limit()?).await?;
+    let next = found.last().map_or(from, |(leaf, _)| leaf + 1);
+    let items = found.iter().map(|(leaf, it)| SealedView { leaf: *leaf, entry: view(it) });
+    Ok(Answer::ok(&SealedItems { items: items.collect(), next })?)
+}
+
 /// List what the calling app has done itself, the newest first, without values.
 #[utoipa::path(get, path = "/v1/app/audit", operation_id = "list_own_entries", tag = "apps",
     extensions(("x-needs" = json!(needs::<ReadOwnTrail>()))),
@@ -212,8 +249,21 @@ const WORD: &str = "1 to 128 characters of a-z, 0-9, _, . and -";
 
 fn filter(query: &Parameters) -> Result<Filter, Fault> {
     query.only(&[
-        "user_id", "app_id", "subject", "actor", "action", "module", "path", "ip", "outcome",
-        "from", "to", "limit", "cursor",
+        "user_id",
+        "app_id",
+        "subject",
+        "actor",
+        "action",
+        "module",
+        "path",
+        "ip",
+        "outcome",
+        "reference",
+        "request_id",
+        "from",
+        "to",
+        "limit",
+        "cursor",
     ])?;
     asked(query)
 }
@@ -235,6 +285,10 @@ fn asked(query: &Parameters) -> Result<Filter, Fault> {
         outcome: query.parsed("outcome", "`done` or `refused`", |text| {
             ["done", "refused"].into_iter().find(|outcome| *outcome == text)
         })?,
+        reference: query.parsed("reference", "1 to 255 characters", |text| {
+            (1..=255).contains(&text.chars().count()).then(|| text.to_owned())
+        })?,
+        request_id: query.parsed("request_id", WORD, word)?,
         from: query.parsed("from", time, parse_rfc3339)?,
         to: query.parsed("to", time, parse_rfc3339)?,
     })

@@ -14,7 +14,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, EntryId, UserId};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::time::Timestamp;
-use crate::store::{Query, Store};
+use crate::store::{LEAVES, Leaf, Query, Store};
 
 #[derive(Default)]
 pub struct Filter {
@@ -31,6 +31,9 @@ pub struct Filter {
     pub path: Option<String>,
     pub ip: Option<String>,
     pub outcome: Option<&'static str>,
+    /// What the caller called the operation, and its request.
+    pub reference: Option<String>,
+    pub request_id: Option<String>,
     /// From this moment on.
     pub from: Option<Timestamp>,
     /// Before this moment.
@@ -96,6 +99,24 @@ fn is_own(path: &str, app: &AppId) -> bool {
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// By leaf, from `from` on: nothing is skipped and nothing comes twice, whatever is written meanwhile.
+pub async fn sealed(
+    grant: &Granted<ReadTrail>,
+    store: &Store,
+    from: i64,
+    limit: Limit,
+) -> Result<Vec<(i64, Entry)>, Fault> {
+    let pass = grant.pass();
+    let query = Query::of(LEAVES, doc! { "_id": { "$gte": from } }).sort(doc! { "_id": 1 });
+    let leaves: Vec<Leaf> = store.list(&pass, query.limit(limit.rows())).await?;
+    let ids: Vec<_> = leaves.iter().map(|leaf| leaf.entry_id).collect();
+    let entries = store.list(&pass, Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } }));
+    let entries = opened(grant, store, entries.await?).await?;
+    let mut entries: HashMap<_, _> = entries.into_iter().map(|entry| (entry.id.0, entry)).collect();
+    let entry = |leaf: Leaf| Some((leaf.number, entries.remove(&leaf.entry_id)?));
+    Ok(leaves.into_iter().filter_map(entry).collect())
+}
+
 pub async fn one(grant: &Granted<ReadTrail>, store: &Store, id: EntryId) -> Result<Entry, Fault> {
     let query = Query::of(Entry::COLLECTION, doc! { "_id": id.0 }).limit(1);
     let entry = store.list(&grant.pass(), query).await?;
@@ -117,6 +138,8 @@ fn condition(filter: &Filter, after: Option<Position>) -> Document {
     equal("module", filter.module.clone().map(Bson::from));
     equal("ip_address", filter.ip.clone().map(Bson::from));
     equal("outcome", filter.outcome.map(Bson::from));
+    equal("reference", filter.reference.clone().map(Bson::from));
+    equal("request_id", filter.request_id.clone().map(Bson::from));
     let mut and: Vec<Document> = Vec::new();
     if let Some(app) = &filter.through {
         equal("app_id", Some(app.as_str().into()));

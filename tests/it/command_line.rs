@@ -163,6 +163,29 @@ pub fn command(purser: &Purser, masters: &str, arguments: &[&str]) -> (bool, Str
     command_with(purser, masters, arguments, &[])
 }
 
+/// For a database without a Purser.
+pub fn command_at(
+    uri: &str,
+    database: &str,
+    masters: &str,
+    peppers: &str,
+    arguments: &[&str],
+) -> (bool, String, String) {
+    let environment = [
+        ("PURSER__STORE__URI", uri),
+        ("PURSER__STORE__DATABASE", database),
+        ("PURSER__CRYPTO__MASTER_KEYS", masters),
+        ("PURSER__CRYPTO__PEPPERS", peppers),
+        ("PURSER__LOG__LEVEL", "error"),
+    ];
+    told(&self::purser(arguments, &environment))
+}
+
+fn told(output: &Output) -> (bool, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
 pub fn command_with(
     purser: &Purser,
     masters: &str,
@@ -178,9 +201,7 @@ pub fn command_with(
         ("PURSER__LOG__LEVEL", "error"),
     ];
     let environment: Vec<_> = environment.iter().chain(more).copied().collect();
-    let output = self::purser(arguments, &environment);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    (output.status.success(), text(output.stdout), text(output.stderr))
+    told(&self::purser(arguments, &environment))
 }
 
 /// A Purser that has the new key alone replays the whole trail when it ends.

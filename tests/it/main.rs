@@ -25,6 +25,7 @@ mod papers;
 mod patch;
 mod registration;
 mod roles;
+mod roles_of_mongodb;
 mod rotation;
 mod sealing;
 mod seed;

@@ -55,6 +55,7 @@ pub struct Purser {
     handle: ServerHandle,
     thread: Option<JoinHandle<Result<(), String>>>,
     replayed: bool,
+    handed_over: bool,
     errors_before: usize,
 }
 
@@ -79,13 +80,32 @@ impl Purser {
         Self::start_at(uri, database, settings, clock)
     }
 
+    /// On a database that is set up, as a user who may not do that.
+    pub fn serve_on(uri: &str, database: &str) -> Self {
+        let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
+        let settings = [("PURSER__CRYPTO__PEPPERS", MASTER_KEY)];
+        Self::served(uri, database, &settings, clock, |_, _| {})
+    }
+
     fn start_at(uri: &str, database: &str, settings: Settings<'_>, clock: Clock) -> Self {
+        Self::served(uri, database, settings, clock, |runtime, purser| {
+            runtime.block_on(purser.migrate()).expect("migrates");
+        })
+    }
+
+    fn served(
+        uri: &str,
+        database: &str,
+        settings: Settings<'_>,
+        clock: Clock,
+        prepare: impl FnOnce(&Runtime, &build::Purser),
+    ) -> Self {
         let errors_before = replay::errors_logged();
         let config = configuration(uri, database, settings);
         let runtime = build::runtime(&config).expect("a runtime");
         let chance = Chance::from_seed(7 + starts_before(uri, database));
         let inner = build::Purser::assemble(config, &runtime, clock, chance).expect("assembles");
-        runtime.block_on(inner.migrate()).expect("migrates");
+        prepare(&runtime, &inner);
         let (ready, listening) = mpsc::channel();
         let served = inner.clone();
         let thread = std::thread::spawn(move || {
@@ -104,6 +124,7 @@ impl Purser {
             handle: listening.handle,
             thread: Some(thread),
             replayed: true,
+            handed_over: false,
             errors_before,
         }
     }
@@ -255,6 +276,13 @@ impl Purser {
         self.runtime.block_on(future)
     }
 
+    /// As when it is dropped, without dropping the database: for a user who may not.
+    pub fn end(mut self) {
+        self.stop();
+        assert_eq!(replay::errors_logged(), self.errors_before, "an error was logged");
+        self.handed_over = true;
+    }
+
     /// Stops the server and waits until what it accepted is finished.
     pub fn stop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
@@ -265,7 +293,7 @@ impl Purser {
 
 impl Drop for Purser {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || self.handed_over {
             return;
         }
         self.stop();

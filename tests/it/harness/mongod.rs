@@ -1,9 +1,11 @@
 //! The mongod that the tests run on: started once for the process, as a replica set of one.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
@@ -50,8 +52,37 @@ const GUARD: &str = r#"
 const CLOSE_IDLE_FILES: &str =
     "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)";
 
+static KEY_FILES: AtomicUsize = AtomicUsize::new(0);
+
 impl Mongod {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One that knows users: `root` may do everything.
+    pub fn with_users() -> Self {
+        let number = KEY_FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("purser-it-key-{}-{number}", std::process::id());
+        let key = std::env::temp_dir().join(name);
+        std::fs::write(&key, "bW9uZ29k".repeat(8)).expect("written");
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&key, private).expect("private");
+        let mut mongod = Self::start_with(&["--keyFile", key.to_str().expect("a path")]);
+        // The first user is made by whoever is on the same machine.
+        let root = doc! { "createUser": "root", "pwd": "root", "roles": ["root"] };
+        mongod.admin(root);
+        mongod.uri = mongod.uri_of("root", "admin");
+        let _ = std::fs::remove_file(&key);
+        mongod
+    }
+
+    /// For a user whose password is the name, known to that database.
+    pub fn uri_of(&self, user: &str, database: &str) -> String {
+        let port = self.port;
+        format!("mongodb://{user}:{user}@127.0.0.1:{port}/?replicaSet=rs0&authSource={database}")
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let port = free_port();
         let folder = std::env::temp_dir().join(format!("purser-it-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -67,6 +98,7 @@ impl Mongod {
             .args(["--setParameter", "ttlMonitorEnabled=false"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "transactionLifetimeLimitSeconds=5"])
+            .args(more)
             .arg("--dbpath")
             .arg(&folder)
             .env("FOLDER", &folder)
