@@ -21,6 +21,7 @@ pub mod http;
 // Floor 4: slices, all of the same shape.
 pub mod apps;
 pub mod connections;
+pub mod customers;
 pub mod modules;
 pub mod people;
 pub mod trail;

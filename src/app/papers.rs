@@ -12,7 +12,7 @@ use utoipa::openapi::tag::TagBuilder;
 
 use super::health;
 use crate::access::action::Described;
-use crate::{apps, connections, http, modules, people, trail};
+use crate::{apps, connections, customers, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
     `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
@@ -44,6 +44,7 @@ pub fn openapi() -> String {
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
     document.merge(people::AdminPaper::openapi());
+    document.merge(customers::Paper::openapi());
     document.merge(modules::wallet::AdminPaper::openapi());
     document.merge(modules::registry::Paper::openapi());
     document.merge(modules::registry::jobs::Paper::openapi());
@@ -72,6 +73,7 @@ pub fn actions() -> Vec<Described> {
         connections::WRITING,
         connections::ADMIN_WRITING,
         people::ADMIN_WRITING,
+        customers::WRITING,
         connections::WAITING_WRITING,
         people::SIGN_IN_WRITING,
         apps::WRITING,

@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
 use crate::modules::{custom, registry, wallet};
-use crate::{apps, connections, people, trail};
+use crate::{apps, connections, customers, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
     // Apps.
@@ -19,6 +19,7 @@ pub fn routes(config: &mut ServiceConfig) {
     apps::operator_routes(config);
     connections::admin_routes(config);
     people::admin_routes(config);
+    customers::routes(config);
     wallet::admin_routes(config);
     custom::admin_routes(config);
     registry::routes(config);

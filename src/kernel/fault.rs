@@ -100,6 +100,7 @@ codes! {
     BreakingChange "breaking_change" Conflict "The new version would break what is stored" "`errors` names each change; send a `migration` that makes old data fit and raise the major version, or change the schema less.";
     NotYetSealed "not_yet_sealed" Conflict "The entry is not sealed yet" "Repeat after `Retry-After`: it is in the trail, and gets its place in the tree and a checkpoint within seconds.";
     WrongState "wrong_state" Conflict "It is not in a state in which this can be done" "`detail` says in which state it is, and in which it can be done.";
+    WalletNotEmpty "wallet_not_empty" Conflict "There are credits left" "`detail` says how many, and what can be done with them.";
     LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";

@@ -325,6 +325,10 @@ impl Inner {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).put(user, key);
     }
 
+    pub fn forget_key(&self, user: UserId) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(user);
+    }
+
     pub fn seal_answer(&self, id: &str, answer: &[u8]) -> String {
         self.keyring.seal(&self.chance, &answer_context(id), answer)
     }

@@ -28,6 +28,10 @@ pub struct UserKey {
 }
 
 impl UserKey {
+    pub fn of(user: UserId) -> Key<Self> {
+        Key::id(user.0)
+    }
+
     /// A new random key for a new user.
     pub fn generate(user: UserId, keyring: &Keyring, chance: &Chance, now: Timestamp) -> Self {
         let key = DataKey::generate(chance);
@@ -83,6 +87,10 @@ impl KeyCache {
         self.keys.get(user).cloned()
     }
 
+    pub fn forget(&mut self, user: UserId) {
+        self.keys.remove(&user);
+    }
+
     /// A full cache starts anew: simpler than to remember what was used when, and as cheap.
     pub fn put(&mut self, user: UserId, key: DataKey) {
         if self.keys.len() >= CACHED_KEYS {
@@ -93,6 +101,11 @@ impl KeyCache {
 }
 
 impl Store {
+    /// A key that was destroyed is not kept in memory either.
+    pub fn forget_key(&self, user: UserId) {
+        self.inner().forget_key(user);
+    }
+
     /// The data keys of these users, as far as they still exist and open.
     pub async fn data_keys(
         &self,

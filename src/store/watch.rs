@@ -17,11 +17,13 @@ use super::client::Inner;
 use super::copies::{COPIED, Copies, RecordId};
 use super::node::META;
 use super::trouble;
+use crate::kernel::ids::UserId;
 
 /// How long the server may wait for changes before it answers that there are none.
 const AWAIT_MS: i64 = 150;
 /// A server that is frozen answers nothing at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const USER_KEYS: &str = "user_keys";
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// `node` is this process's own line in `meta`.
@@ -62,6 +64,7 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
                 News::None => {}
                 News::Somebody => store.somebody.notify_one(),
                 News::Changed(collection, id) => store.copies.forget(collection, id),
+                News::Erased(user) => store.forget_key(user),
                 News::TheEnd => return Ok(()),
             }
         }
@@ -92,6 +95,7 @@ fn pipeline() -> Vec<Bson> {
     let of_copied = doc! { "$or": [
         { "ns.coll": { "$in": COPIED.to_vec() } },
         { "ns.coll": META, "documentKey._id": { "$gte": "node:", "$lt": "node;" } },
+        { "ns.coll": USER_KEYS, "operationType": "delete" },
         { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
     ] };
     vec![
@@ -113,6 +117,8 @@ enum News {
     /// Another process has come or gone, or this one's line was taken away.
     Somebody,
     Changed(&'static str, RecordId),
+    /// Somebody's data key was destroyed.
+    Erased(UserId),
     /// A collection or the database was dropped or renamed, or the stream says that it is over.
     TheEnd,
 }
@@ -126,6 +132,9 @@ fn news(event: &Document, node: &str) -> News {
         let own =
             id.as_str() == Some(node) && event.get_str("operationType").ok() != Some("delete");
         return if own { News::None } else { News::Somebody };
+    }
+    if collection == USER_KEYS {
+        return id.as_object_id().map_or(News::None, |id| News::Erased(UserId(id)));
     }
     match (Copies::keeps(collection), RecordId::of(id)) {
         (Some(collection), Some(id)) if !is_volatile(collection, event) => {

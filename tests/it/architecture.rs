@@ -41,9 +41,15 @@ const ROOMS: &[(&str, &[&str])] = &[
             "connections",
         ],
     ),
+    // Erasing settles the wallet.
+    (
+        "customers",
+        &["kernel", "config", "crypto", "audit", "store", "access", "http", "users", "modules"],
+    ),
     (
         "app",
         &[
+            "customers",
             "kernel",
             "config",
             "crypto",
@@ -62,7 +68,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 const FLOORS_0_TO_3: &[&str] = &["kernel", "config", "crypto", "audit", "store", "access", "http"];
-const SLICES: &[&str] = &["apps", "users", "connections", "modules", "people", "trail"];
+const SLICES: &[&str] =
+    &["apps", "users", "connections", "modules", "people", "customers", "trail"];
 
 /// What may not stand in the code, where it may all the same, and why it may not.
 const BANNED: &[(&str, &[&str], &str)] = &[

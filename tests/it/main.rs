@@ -12,6 +12,7 @@ mod copies;
 mod database;
 mod docs;
 mod door;
+mod erasing;
 mod faults;
 mod interop;
 mod keys;

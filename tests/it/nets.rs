@@ -294,6 +294,7 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         "adjust_wallet" => json!({ "amount": 1, "direction": "credit", "reason": "asked for" }),
         "assign_roles" => json!({ "roles": ["helper"] }),
         "suspend_user" | "freeze_wallet" => json!({ "reason": "asked for" }),
+        "erase_user" => json!({ "reason": "asked for", "credits": "forfeit" }),
         "change_email" => json!({ "email": format!("other{number}@example.com") }),
         "set_password" => json!({ "password": "correct horse battery" }),
         "change_connection" => json!({ "permissions": [] }),
@@ -452,6 +453,11 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
             let path = format!("/v1/admin/users/{}/wallet/freeze", props.user);
             let once = stage.admin.with("Idempotency-Key", "freeze");
             once.post(&path, json!({ "reason": "asked for" })).expect(200);
+        }
+        if operation.id == "erase_user" {
+            let path = format!("/v1/users/{}/wallet/holds/{}/release", props.user, props.hold);
+            let once = stage.shop.with("Idempotency-Key", "release");
+            once.post(&path, json!({})).expect(201);
         }
         if operation.id == "resume_job" {
             stage.admin.post(&format!("/v1/admin/jobs/{}/pause", props.job), json!({})).expect(200);

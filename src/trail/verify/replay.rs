@@ -11,15 +11,20 @@ use crate::crypto::envelope::DataKey;
 use crate::kernel::ids::UserId;
 use crate::store::Kind;
 
-/// What cannot be opened any more shows as this on both sides.
-const SEALED: &str = "sealed";
-
-/// What `entries` come to; why not, where they do not fit each other.
+/// What `entries` come to; why not, where they do not fit each other. Of an erased person, whose data
+/// key is gone, what was sealed counts as nothing: that is what must stand in the record, and what was
+/// changed below it cannot be followed.
 pub fn replayed(entries: &[Entry], keys: &HashMap<UserId, DataKey>) -> Result<Document, String> {
     let mut record = Document::new();
     for entry in entries {
         let key = entry.user_id.and_then(|user| keys.get(&user));
-        apply(&mut record, &opened(entry, key))?;
+        let is_opaque = key.is_none() && entry.user_id.is_some();
+        for change in opened(entry, key) {
+            match apply(&mut record, std::slice::from_ref(&change)) {
+                Err(why) if !is_opaque => return Err(why),
+                _ => {}
+            }
+        }
     }
     Ok(pruned(record))
 }
@@ -31,7 +36,7 @@ fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<Change> {
             return Some(seal::unmarked(value));
         }
         let opened = key.and_then(|key| seal::open(&value, key, entry.id, path, side));
-        Some(opened.unwrap_or_else(|| SEALED.into()))
+        Some(opened.unwrap_or(Bson::Null))
     };
     let changes = entry.read_changes().into_iter().map(|mut change| {
         change.old = open(change.old, &change.path, "old");
@@ -77,6 +82,18 @@ pub fn pruned(document: Document) -> Document {
     let kept = document.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
     let kept = kept.map(|(name, value)| (name, pruned_value(value)));
     kept.filter(|(_, value)| value.as_document().is_none_or(|inner| !inner.is_empty())).collect()
+}
+
+/// Without `null` either: of an erased person that is as good as nothing.
+pub fn without_nothing(document: Document) -> Document {
+    let value = |value: Bson| match value {
+        Bson::Document(inner) => Bson::Document(without_nothing(inner)),
+        other => other,
+    };
+    let kept = document.into_iter().map(|(name, it)| (name, value(it)));
+    let is_something =
+        |it: &Bson| *it != Bson::Null && it.as_document().is_none_or(|inner| !inner.is_empty());
+    kept.filter(|(_, value)| is_something(value)).collect()
 }
 
 fn pruned_value(value: Bson) -> Bson {

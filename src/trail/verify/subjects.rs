@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 
-use super::replay::{pruned, put, replayed, shown};
+use super::replay::{pruned, put, replayed, shown, without_nothing};
 use super::{Finding, Report, Task};
 use crate::audit::entry::Entry;
 use crate::kernel::fault::Fault;
@@ -136,7 +136,11 @@ fn differs(
             Some(format!("its record is of number {revision}, its newest entry {newest}"))
         }
         (Ok(replayed), Some(_)) => {
-            let record = pruned(record);
+            let is_erased = record.get_str("status").ok() == Some("erased");
+            let only_what_is = |document: Document| {
+                if is_erased { without_nothing(document) } else { document }
+            };
+            let (record, replayed) = (only_what_is(pruned(record)), only_what_is(replayed.clone()));
             let other = replayed
                 .keys()
                 .chain(record.keys())

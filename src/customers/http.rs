@@ -1,0 +1,58 @@
+//! `/v1/admin/users/{user}/erase`: the handler.
+
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use serde::Deserialize;
+use utoipa::{OpenApi, ToSchema};
+
+use super::actions::EraseUser;
+use super::commands::{self, ErasedView, LeftCredits};
+use crate::http::answer::Answer;
+use crate::http::call::{Call, Json};
+use crate::http::checks::Checks;
+use crate::http::openapi::needs;
+use crate::http::problem::Problem;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::text;
+use crate::store::Store;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(web::resource("/v1/admin/users/{user}/erase").route(web::post().to(erase)));
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(erase))]
+pub struct Paper;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct EraseBody {
+    /// Why. It stays readable in the trail for ever, so nothing of the person belongs in it.
+    #[schema(min_length = 1, max_length = 255, example = "Ticket 4711: asked for it")]
+    reason: String,
+    /// What becomes of credits that are left; `refuse`, unless sent.
+    #[serde(default)]
+    credits: LeftCredits,
+}
+
+const REASON_CHARACTERS_MAX: usize = 255;
+
+/// Erase a person for good: personal fields, identifiers and data key go, connections are cut. What
+/// the trail keeps sealed can never be read again, and is proved as before.
+#[utoipa::path(post, path = "/v1/admin/users/{user}/erase", operation_id = "erase_user", tag = "admins",
+    extensions(("x-needs" = json!(needs::<EraseUser>()))), request_body = EraseBody,
+    params(("user" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = ErasedView, description = "Erased, now or before")))]
+async fn erase(
+    call: Call<EraseUser, Json<EraseBody>>,
+    store: Data<Store>,
+    path: Path<String>,
+) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let grant = call.grant.repeatable(call.repeatable);
+    let user = path.parse().map_err(|_| Fault::of(Code::NotFound))?;
+    let EraseBody { reason, credits } = call.body.0;
+    let mut checks = Checks::default();
+    let reason = checks.parsed("/reason", &reason, |it| text::line(it, REASON_CHARACTERS_MAX));
+    let done = commands::erase(&grant, &store, user, credits, checks.or(reason)?).await?;
+    Ok(Answer::ok(&done.answer)?.replayed(done.replayed))
+}
