@@ -33,8 +33,8 @@ use crate::kernel::chance::Chance;
 use crate::kernel::fault::Fault;
 use crate::kernel::text::hex;
 use crate::kernel::time::Clock;
-use crate::modules;
 use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
+use crate::modules::{self, PurseRef, subscription, wallet};
 use crate::store::{Parts, Store};
 
 /// Everything that is made once. Cheap to clone.
@@ -48,6 +48,8 @@ pub struct Purser {
     pub desk: Desk,
     pub catalogue: Catalogue,
     pub attempts: Arc<Attempts>,
+    /// What renewals come to.
+    pub renewals: subscription::Figures,
     pub clock: Clock,
     pub chance: Chance,
     pub runtime: Handle,
@@ -106,6 +108,7 @@ impl Purser {
             desk,
             catalogue,
             attempts,
+            renewals: subscription::Figures::default(),
             clock,
             chance,
             runtime: runtime.handle().clone(),
@@ -154,11 +157,19 @@ impl Purser {
         Ok(())
     }
 
+    /// Bills every subscription that is due.
+    pub async fn renew_subscriptions(&self) -> Result<(), Fault> {
+        workers::renew_subscriptions(self).await
+    }
+
     /// Books everything whose time is over.
     pub async fn expire_credits(&self) -> Result<(), Fault> {
         workers::expire_credits(self).await
     }
 }
+
+/// How modules move credits: by the wallet, which none of them knows.
+pub const PURSE: PurseRef = &wallet::Wallet;
 
 /// A name from the code for one of Purser's own jobs.
 pub fn job(name: &'static str) -> crate::kernel::ids::Name {
@@ -225,6 +236,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run(purser.clone())),
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
+        purser.runtime.spawn(workers::run_renewals(purser.clone())),
     ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
@@ -277,7 +289,7 @@ fn server(
     let chance = Data::new(purser.chance.clone());
     let docs = Data::new(Docs::new()?);
     let attempts = Data::from(Arc::clone(&purser.attempts));
-    let catalogue = Data::new(purser.catalogue.clone());
+    let (catalogue, purse) = (Data::new(purser.catalogue.clone()), Data::new(PURSE));
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -290,6 +302,7 @@ fn server(
             .app_data(docs.clone())
             .app_data(attempts.clone())
             .app_data(catalogue.clone())
+            .app_data(purse.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

@@ -42,6 +42,7 @@ impl Metrics {
         purser.decisions.register(&mut registry);
         purser.store.figures().register(&mut registry);
         purser.store.copy_figures().register(&mut registry);
+        purser.renewals.register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which Purser this is", build);
         Self {

@@ -39,12 +39,14 @@ pub fn openapi() -> String {
     document.merge(connections::WaitingPaper::openapi());
     document.merge(people::SignInPaper::openapi());
     document.merge(modules::wallet::Paper::openapi());
+    document.merge(modules::subscription::Paper::openapi());
     document.merge(modules::custom::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
     document.merge(people::AdminPaper::openapi());
     document.merge(modules::wallet::AdminPaper::openapi());
+    document.merge(modules::subscription::AdminPaper::openapi());
     document.merge(modules::registry::Paper::openapi());
     document.merge(modules::registry::jobs::Paper::openapi());
     document.merge(trail::Paper::openapi());
@@ -79,6 +81,7 @@ pub fn actions() -> Vec<Described> {
         modules::registry::jobs::WRITING,
         modules::custom::WRITING,
         modules::wallet::WRITING,
+        modules::subscription::WRITING,
     ]
     .concat();
     actions.sort_by_key(|action| action.name);

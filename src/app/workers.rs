@@ -1,17 +1,17 @@
 //! What runs beside the requests: the sign of life of this process, the last uses of keys, credits
 //! whose time is over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::doc;
 
-use super::build::{Purser, job};
+use super::build::{PURSE, Purser, job};
 use crate::access::last_used::Used;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::modules::registry::jobs::{self, Step};
-use crate::modules::wallet;
+use crate::modules::{subscription, wallet};
 use crate::store::{Key, Touch};
 use crate::users::Connection;
 
@@ -77,6 +77,68 @@ pub async fn run_jobs(purser: Purser) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a job was left");
         }
     }
+}
+
+/// Bills subscriptions whose period is over, unless another node does.
+pub async fn run_renewals(purser: Purser) {
+    let seconds = purser.config.subscription.renewal_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = renew_in_turn(&purser).await {
+            tracing::warn!(
+                code = fault.code().name(),
+                cause = fault.cause(),
+                "subscriptions that are due were not billed"
+            );
+        }
+    }
+}
+
+/// How long a node has renewals to itself after it last said so: then another takes them up.
+const RENEWALS_LEASE: Duration = Duration::from_secs(15);
+
+/// Rounds for as long as it is this node's turn, no faster than the configuration allows.
+async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
+    let per_second = purser.config.subscription.renewals_per_second;
+    loop {
+        if !purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let round = renewal_round(purser).await?;
+        if !round.more {
+            return Ok(());
+        }
+        let takes = Duration::from_secs(u64::try_from(round.looked_at).unwrap_or(0)) / per_second;
+        tokio::time::sleep(takes.saturating_sub(begun.elapsed())).await;
+    }
+}
+
+/// Bills every subscription that is due.
+pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
+    for _ in 0..RENEWAL_ROUNDS_MAX {
+        if !renewal_round(purser).await?.more {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const RENEWAL_ROUNDS_MAX: u32 = 10_000;
+
+async fn renewal_round(purser: &Purser) -> Result<subscription::Round, Fault> {
+    let grant =
+        purser.gate.itself::<subscription::RenewSubscription>(job("renewals"), purser.context());
+    let figures = &purser.renewals;
+    subscription::survey(&grant.pass(), &purser.store, figures, grant.now()).await?;
+    let round = subscription::renew(&grant, &purser.store, PURSE, figures).await?;
+    subscription::survey(&grant.pass(), &purser.store, figures, grant.now()).await?;
+    Ok(round)
 }
 
 /// Takes a turn at a job, if one waits, and goes on to its end; whether there was one.

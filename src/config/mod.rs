@@ -28,6 +28,7 @@ mod section;
 pub mod server;
 pub mod sign_in;
 pub mod store;
+pub mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod wallet;
@@ -44,6 +45,7 @@ pub use problem::ConfigError;
 pub use server::Server;
 pub use sign_in::SignIn;
 pub use store::Store;
+pub use subscription::Subscription;
 pub use wallet::Wallet;
 
 use loader::Loader;
@@ -57,6 +59,7 @@ pub struct Config {
     pub audit: Audit,
     pub limits: Limits,
     pub wallet: Wallet,
+    pub subscription: Subscription,
     pub jobs: Jobs,
     pub metrics: Metrics,
     pub log: Log,
@@ -90,6 +93,7 @@ impl Config {
             audit: Audit::read(&mut loader.section("audit")),
             limits: Limits::read(&mut loader.section("limits")),
             wallet: Wallet::read(&mut loader.section("wallet")),
+            subscription: Subscription::read(&mut loader.section("subscription")),
             jobs: Jobs::read(&mut loader.section("jobs")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),

@@ -29,6 +29,9 @@ pub trait Purse: Send + Sync {
     fn available(&self, work: &mut Work, user: UserId) -> Result<i64, Stop>;
 }
 
+/// As `app` hands it to the modules.
+pub type PurseRef = &'static dyn Purse;
+
 /// One movement, as the module that causes it names it.
 #[derive(Clone)]
 pub struct Bill {

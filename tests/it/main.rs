@@ -28,6 +28,7 @@ mod rotation;
 mod seed;
 mod shapes;
 mod sign_in;
+mod subscription;
 mod trail;
 mod view;
 mod waiting;

@@ -104,6 +104,9 @@ impl<'a> Stage<'a> {
         for (name, status) in [("loyalty", "active"), ("target", "active"), ("spare", "draft")] {
             admin.post("/v1/admin/modules", module(name, status)).expect(201);
         }
+        for name in ["basic", "premium"] {
+            admin.post("/v1/admin/plans", plan(name)).expect(201);
+        }
         let shop = purser.app_with("shop", settings());
         let (payee, me) = shop.register("payee@example.com");
         let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
@@ -196,6 +199,13 @@ impl<'a> Stage<'a> {
     }
 }
 
+fn plan(name: &str) -> Value {
+    json!({
+        "plan": name, "display_name": "A plan", "price": 0,
+        "period": { "unit": "month", "count": 1 }, "apps": ["shop", "partner"],
+    })
+}
+
 fn module(name: &str, status: &str) -> Value {
     json!({
         "module_name": name, "display_name": "A module", "status": status,
@@ -231,6 +241,7 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{module}", module_of(operation))
         .replace("{version}", &props.version)
         .replace("{job}", &props.job)
+        .replace("{plan}", "basic")
         + match operation.id.as_str() {
             "check_access" => "?permission=help",
             "read_balance" => "?at=2026-01-01T00:00:00Z",
@@ -239,7 +250,7 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         };
     let body = body(&operation.id, props);
     let mut who = who.with("If-Match", "*");
-    if operation.path.contains("/wallet") {
+    if operation.path.contains("/wallet") || operation.path.contains("/subscription") {
         who = who.with("Idempotency-Key", &format!("{}-{}", operation.id, props.number));
     }
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -277,6 +288,10 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         "switch_user_module" => json!({ "enabled": false }),
         "credit_wallet" | "debit_wallet" | "place_hold" => json!({ "amount": 1 }),
         "transfer_credits" => json!({ "amount": 1, "to": { "user_id": props.payee } }),
+        "start_subscription" => json!({ "plan": "basic" }),
+        "change_subscription" => json!({ "plan": "premium" }),
+        "create_plan" => plan(&format!("plan_{number}")),
+        "change_plan" => json!({ "price": i64::from(number) + 1 }),
         "adjust_wallet" => json!({ "amount": 1, "direction": "credit", "reason": "asked for" }),
         "assign_roles" => json!({ "roles": ["helper"] }),
         "suspend_user" | "freeze_wallet" => json!({ "reason": "asked for" }),
@@ -439,6 +454,16 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
             let once = stage.admin.with("Idempotency-Key", "freeze");
             once.post(&path, json!({ "reason": "asked for" })).expect(200);
         }
+        let running = ["change_subscription", "cancel_subscription", "resume_subscription"];
+        if running.contains(&operation.id.as_str()) {
+            let path = format!("/v1/users/{}/subscription", props.user);
+            let once = stage.shop.with("Idempotency-Key", &format!("start-{}", props.number));
+            once.post(&path, json!({ "plan": "basic" })).expect(201);
+            if operation.id == "resume_subscription" {
+                let once = stage.shop.with("Idempotency-Key", "cancel");
+                once.post(&format!("{path}/cancel"), json!({})).expect(201);
+            }
+        }
         if operation.id == "resume_job" {
             stage.admin.post(&format!("/v1/admin/jobs/{}/pause", props.job), json!({})).expect(200);
         }
@@ -473,7 +498,7 @@ const THIRD_PARTY: &str = "app key of a third-party app";
 const READ: &[&str] = &["read"];
 const BOTH: &[&str] = &["read", "write"];
 const WALLET: &[&str] = &["wallet_access"];
-const ALL: &[&str] = &["read", "write", "wallet_access", "loyalty_access"];
+const ALL: &[&str] = &["read", "write", "wallet_access", "loyalty_access", "subscription_access"];
 
 #[test]
 fn who_may_do_what_is_written_down() {

@@ -307,6 +307,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
+        ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "0"),
         ("PURSER__LOG__LEVEL", "error"),
         ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "100000"),
     ];

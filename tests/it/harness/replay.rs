@@ -15,6 +15,7 @@ use purser::crypto::keyring::Keyring;
 use purser::kernel::ids::UserId;
 use purser::modules::registry::Registered;
 use purser::modules::registry::jobs::Job;
+use purser::modules::subscription::Plan;
 use purser::store::{Kind, Record, Root, UserKey};
 use purser::users::{Account, Connection, Customer, Identity, User};
 use tracing::field::{Field, Visit};
@@ -35,6 +36,7 @@ const KINDS: &[&Kind] = &[
     Operator::KIND,
     Registered::KIND,
     Job::KIND,
+    Plan::KIND,
     Registration::KIND,
 ];
 
