@@ -34,7 +34,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::text::hex;
 use crate::kernel::time::Clock;
 use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
-use crate::modules::{self, PurseRef, subscription, wallet};
+use crate::modules::{self, Backlog, PurseRef, wallet};
 use crate::store::{Parts, Store};
 
 /// Everything that is made once. Cheap to clone.
@@ -48,8 +48,8 @@ pub struct Purser {
     pub desk: Desk,
     pub catalogue: Catalogue,
     pub attempts: Arc<Attempts>,
-    /// What renewals come to.
-    pub renewals: subscription::Figures,
+    pub renewals: Backlog,
+    pub rewards: Backlog,
     pub clock: Clock,
     pub chance: Chance,
     pub runtime: Handle,
@@ -108,7 +108,8 @@ impl Purser {
             desk,
             catalogue,
             attempts,
-            renewals: subscription::Figures::default(),
+            renewals: Backlog::default(),
+            rewards: Backlog::default(),
             clock,
             chance,
             runtime: runtime.handle().clone(),
@@ -160,6 +161,11 @@ impl Purser {
     /// Bills every subscription that is due.
     pub async fn renew_subscriptions(&self) -> Result<(), Fault> {
         workers::renew_subscriptions(self).await
+    }
+
+    /// Rewards every referral that is earned.
+    pub async fn reward_referrals(&self) -> Result<(), Fault> {
+        workers::reward_referrals(self).await
     }
 
     /// Books everything whose time is over.
@@ -237,6 +243,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
         purser.runtime.spawn(workers::run_renewals(purser.clone())),
+        purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;

@@ -4,7 +4,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
-use crate::modules::{custom, registry, subscription, wallet};
+use crate::modules::{custom, referrals, registry, subscription, wallet};
 use crate::{apps, connections, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -14,6 +14,7 @@ pub fn routes(config: &mut ServiceConfig) {
     people::routes(config);
     wallet::routes(config);
     subscription::routes(config);
+    referrals::routes(config);
     custom::routes(config);
     // Admins.
     apps::routes(config);
@@ -22,6 +23,7 @@ pub fn routes(config: &mut ServiceConfig) {
     people::admin_routes(config);
     wallet::admin_routes(config);
     subscription::admin_routes(config);
+    referrals::admin_routes(config);
     custom::admin_routes(config);
     registry::routes(config);
     registry::jobs::routes(config);

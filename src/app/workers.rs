@@ -11,7 +11,7 @@ use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::modules::registry::jobs::{self, Step};
-use crate::modules::{subscription, wallet};
+use crate::modules::{referrals, subscription, wallet};
 use crate::store::{Key, Touch};
 use crate::users::Connection;
 
@@ -77,6 +77,42 @@ pub async fn run_jobs(purser: Purser) {
             tracing::warn!(code = fault.code().name(), cause = fault.cause(), "a job was left");
         }
     }
+}
+
+/// Rewards referrals as they are earned.
+pub async fn run_rewards(purser: Purser) {
+    let seconds = purser.config.referrals.reward_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = reward_referrals(&purser).await {
+            tracing::warn!(
+                code = fault.code().name(),
+                cause = fault.cause(),
+                "referrals that are earned were not rewarded"
+            );
+        }
+    }
+}
+
+/// Rewards every referral that is earned.
+pub async fn reward_referrals(purser: &Purser) -> Result<(), Fault> {
+    let itself =
+        || purser.gate.itself::<referrals::RewardReferral>(job("rewards"), purser.context());
+    let (store, figures) = (&purser.store, &purser.rewards);
+    for _ in 0..ROUNDS_MAX {
+        let grant = itself();
+        referrals::survey(&grant.pass(), store, figures, grant.now()).await?;
+        if !referrals::reward(&grant, store, PURSE, figures).await? {
+            break;
+        }
+    }
+    let grant = itself();
+    referrals::survey(&grant.pass(), store, figures, grant.now()).await
 }
 
 /// Bills subscriptions whose period is over, unless another node does.

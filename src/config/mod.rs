@@ -24,6 +24,7 @@ mod loader;
 pub mod log;
 pub mod metrics;
 mod problem;
+pub mod referrals;
 mod section;
 pub mod server;
 pub mod sign_in;
@@ -42,6 +43,7 @@ pub use limits::Limits;
 pub use log::{Format, Level, Log};
 pub use metrics::Metrics;
 pub use problem::ConfigError;
+pub use referrals::Referrals;
 pub use server::Server;
 pub use sign_in::SignIn;
 pub use store::Store;
@@ -60,6 +62,7 @@ pub struct Config {
     pub limits: Limits,
     pub wallet: Wallet,
     pub subscription: Subscription,
+    pub referrals: Referrals,
     pub jobs: Jobs,
     pub metrics: Metrics,
     pub log: Log,
@@ -94,6 +97,7 @@ impl Config {
             limits: Limits::read(&mut loader.section("limits")),
             wallet: Wallet::read(&mut loader.section("wallet")),
             subscription: Subscription::read(&mut loader.section("subscription")),
+            referrals: Referrals::read(&mut loader.section("referrals")),
             jobs: Jobs::read(&mut loader.section("jobs")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),

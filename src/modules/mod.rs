@@ -12,6 +12,7 @@
 //! sentences in `tests/it/<name>.rs`.
 
 mod asked;
+mod backlog;
 mod contract;
 pub mod custom;
 pub mod referrals;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::kernel::free;
 use crate::users::Module;
 
+pub use backlog::Backlog;
 pub use contract::{Bill, Gift, GiftCategory, Purse, PurseRef, Receipt, SHORT};
 
 /// A module that comes with this binary.

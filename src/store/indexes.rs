@@ -150,6 +150,14 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // Those of one app.
             Index::on(doc! { "user_id": 1, "app_id": 1, "created_at": -1, "seq": -1 }),
         ],
+        "referral_codes" => vec![one("user_id")],
+        "referrals" => vec![
+            // What the worker looks for, the one that was looked at the longest ago first.
+            Index::on(doc! { "status": 1, "look_at": 1 }),
+            // What admins list, page by page.
+            Index::on(doc! { "status": 1, "_id": 1 }),
+            one("user_id"),
+        ],
         "plans" => vec![Index::on(doc! { "apps": 1, "status": 1, "_id": 1 })],
         "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],
         "rate_leases" | "idempotency" | "wallet_tallies" => vec![Index::expiring("expires_at")],

@@ -22,6 +22,7 @@ mod nets;
 mod operators;
 mod papers;
 mod patch;
+mod referrals;
 mod registration;
 mod roles;
 mod rotation;

@@ -78,9 +78,11 @@ fn possible(code: Code, shape: &Shape) -> bool {
             ends(&["/debits", "/transfers", "/holds", "/adjustments"]) || subscribes
         }
         Code::IssuanceNotAllowed => ends(&["/credits"]),
-        Code::ModuleDisabled | Code::WalletFrozen | Code::DuplicateReference => {
-            moves && !ends(&["freeze"])
+        Code::WalletFrozen | Code::DuplicateReference => moves && !ends(&["freeze"]),
+        Code::ModuleDisabled => {
+            moves && !ends(&["freeze"]) || changes && shape.path.contains("/referrals/")
         }
+        Code::AlreadyReferred | Code::NotEligible => shape.path.ends_with("/referrals/redeem"),
         Code::HoldExpired => resolves,
         Code::WalletFull => ends(&["/credits", "/transfers", "/holds", "/adjustments", "/refund"]),
         Code::ExceedsHold => resolves && ends(&["/capture"]),

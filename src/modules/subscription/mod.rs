@@ -24,7 +24,6 @@ mod actions;
 mod admin;
 mod book;
 mod commands;
-mod figures;
 mod http;
 mod model;
 mod plan;
@@ -43,7 +42,6 @@ use crate::users::Module;
 
 pub use actions::{RenewSubscription, WRITING};
 pub use admin::{Paper as AdminPaper, routes as admin_routes};
-pub use figures::Figures;
 pub use http::{Paper, routes};
 pub use plan::Plan;
 pub use renewal::{PAGE, Round, renew, survey};

@@ -10,22 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::RenewSubscription;
 use super::book::{Open, Till};
-use super::figures::Figures;
 use super::model::Status;
 use super::record::Subscriber;
 use crate::access::grant::Granted;
 use crate::audit::warrant::Pass;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
-use crate::kernel::time::{SECOND_MS, Timestamp};
+use crate::kernel::time::Timestamp;
 use crate::modules::PurseRef;
+use crate::modules::backlog::{BACKLOG_MAX, Backlog};
 use crate::store::{Query, Record, Store};
 
 /// People that are looked for at a time, and billed at once.
 pub const PAGE: usize = 500;
 const AT_ONCE: usize = 256;
-/// Beyond it the backlog is not counted.
-const BACKLOG_MAX: u64 = 10_000;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,7 +58,7 @@ pub async fn renew(
     grant: &Granted<RenewSubscription>,
     store: &Store,
     purse: PurseRef,
-    figures: &Figures,
+    figures: &Backlog,
 ) -> Result<Round, Fault> {
     let due = Query::of(Subscriber::KIND.collection, due(grant.now())).sort(doc! { DUE_AT: 1 });
     let due = people(grant, store, due).await?;
@@ -147,7 +145,7 @@ async fn one(
 pub async fn survey(
     pass: &Pass,
     store: &Store,
-    figures: &Figures,
+    figures: &Backlog,
     now: Timestamp,
 ) -> Result<(), Fault> {
     #[derive(Deserialize)]
@@ -167,8 +165,7 @@ pub async fn survey(
     let first = Query::of(collection, due(now)).sort(doc! { DUE_AT: 1 }).limit(1);
     let first: Vec<First> = store.list(pass, first.only(doc! { DUE_AT: 1 })).await?;
     let since = first.first().map(|first| first.modules.subscription.due_at);
-    let late = since.map_or(0, |at| now.timestamp_millis() - at.timestamp_millis());
-    figures.waiting(backlog, late.max(0) / SECOND_MS);
+    figures.wait(backlog, since, now);
     Ok(())
 }
 
