@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use bson::doc;
 
 use super::build::{PURSE, Purser, job};
+use crate::access::grant::Granted;
 use crate::access::last_used::Used;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::modules::registry::jobs::{self, Step};
-use crate::modules::{referrals, subscription, wallet};
+use crate::modules::subscription::{self, Whom};
+use crate::modules::{referrals, wallet};
 use crate::store::{Key, Touch};
 use crate::users::Connection;
 
@@ -138,43 +140,46 @@ pub async fn run_renewals(purser: Purser) {
 /// How long a node has renewals to itself after it last said so: then another takes them up.
 const RENEWALS_LEASE: Duration = Duration::from_secs(15);
 
-/// Rounds for as long as it is this node's turn, no faster than the configuration allows.
+/// Rounds for as long as it is this node's turn, no faster than the configuration allows. Once a second
+/// it says that it still is, and looks at those who owe.
 async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
     let per_second = purser.config.subscription.renewals_per_second;
-    loop {
-        if !purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
-            return Ok(());
+    while purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
+        renewal_round(purser, Whom::Solvent).await?;
+        let second = Instant::now();
+        while second.elapsed() < Duration::from_secs(1) {
+            let begun = Instant::now();
+            let round = renewal_round(purser, Whom::Due).await?;
+            if !round.more {
+                return survey_renewals(purser).await;
+            }
+            let takes = Duration::from_secs(u64::try_from(round.looked_at).unwrap_or(0));
+            tokio::time::sleep((takes / per_second).saturating_sub(begun.elapsed())).await;
         }
-        let begun = Instant::now();
-        let round = renewal_round(purser).await?;
-        if !round.more {
-            return Ok(());
-        }
-        let takes = Duration::from_secs(u64::try_from(round.looked_at).unwrap_or(0)) / per_second;
-        tokio::time::sleep(takes.saturating_sub(begun.elapsed())).await;
-    }
-}
-
-/// Bills every subscription that is due.
-pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
-    for _ in 0..RENEWAL_ROUNDS_MAX {
-        if !renewal_round(purser).await?.more {
-            break;
-        }
+        survey_renewals(purser).await?;
     }
     Ok(())
 }
 
-const RENEWAL_ROUNDS_MAX: u32 = 10_000;
+/// Bills every subscription that is due.
+pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
+    renewal_round(purser, Whom::Solvent).await?;
+    while renewal_round(purser, Whom::Due).await?.more {}
+    survey_renewals(purser).await
+}
 
-async fn renewal_round(purser: &Purser) -> Result<subscription::Round, Fault> {
-    let grant =
-        purser.gate.itself::<subscription::RenewSubscription>(job("renewals"), purser.context());
-    let figures = &purser.renewals;
-    subscription::survey(&grant.pass(), &purser.store, figures, grant.now()).await?;
-    let round = subscription::renew(&grant, &purser.store, PURSE, figures).await?;
-    subscription::survey(&grant.pass(), &purser.store, figures, grant.now()).await?;
-    Ok(round)
+async fn renewal_round(purser: &Purser, whom: Whom) -> Result<subscription::Round, Fault> {
+    let grant = renewing(purser);
+    subscription::renew(&grant, &purser.store, PURSE, &purser.renewals, whom).await
+}
+
+async fn survey_renewals(purser: &Purser) -> Result<(), Fault> {
+    let grant = renewing(purser);
+    subscription::survey(&grant.pass(), &purser.store, &purser.renewals, grant.now()).await
+}
+
+fn renewing(purser: &Purser) -> Granted<subscription::RenewSubscription> {
+    purser.gate.itself(job("renewals"), purser.context())
 }
 
 /// Takes a turn at a job, if one waits, and goes on to its end; whether there was one.

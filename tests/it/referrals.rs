@@ -86,7 +86,7 @@ fn both_sides_are_rewarded_once_when_the_event_has_come() {
     assert_eq!((theirs.len(), code(&shop, &ada)), (8, theirs.clone()));
 
     let redeemed = redeem(&shop, &eve, "eve", json!({ "code": theirs.to_lowercase() })).expect(201);
-    assert_eq!((&redeemed["credits"], &redeemed["code"]), (&json!(50), &json!(theirs)));
+    assert_eq!((&redeemed["credits"], &redeemed["referral_code"]), (&json!(50), &json!(theirs)));
     reward(&purser);
     assert_eq!((count(&shop, &ada), rewards(&purser).len()), (0, 0), "nothing was spent yet");
 

@@ -35,7 +35,7 @@ pub struct CodeView {
 #[schema(as = RedeemedCodeView)]
 pub struct RedeemedView {
     #[schema(example = "7K3M9QXZ")]
-    code: String,
+    referral_code: String,
     #[schema(pattern = "^[a-z0-9_]{3,64}$", example = "standard")]
     programme: String,
     event: Event,
@@ -54,7 +54,7 @@ pub struct CaseView {
     #[schema(pattern = "^[0-9a-f]{24}$", example = "65f1a2b3c4d5e6f7a8b9c0d1")]
     referrer_id: String,
     #[schema(example = "7K3M9QXZ")]
-    code: String,
+    referral_code: String,
     status: Status,
     /// Why it was not redeemed.
     #[schema(required = true)]
@@ -134,7 +134,7 @@ impl CodeView {
 impl RedeemedView {
     pub fn of(case: &Case) -> Self {
         Self {
-            code: case.code.clone(),
+            referral_code: case.code.clone(),
             programme: case.terms.programme.to_string(),
             event: case.terms.event,
             credits: case.terms.referee_credits,
@@ -148,7 +148,7 @@ impl CaseView {
         Self {
             user_id: case.user_id.to_string(),
             referrer_id: case.referrer_id.to_string(),
-            code: case.code.clone(),
+            referral_code: case.code.clone(),
             status: case.status,
             refusal: case.refusal,
             flags: case.flags.clone(),

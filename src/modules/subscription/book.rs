@@ -14,6 +14,8 @@ use crate::modules::{Gift, GiftCategory, PurseRef, SHORT};
 use crate::store::{Hints, Stop, Work};
 use crate::users::UserStatus;
 
+/// Whose references its bills have.
+pub const MODULE: &str = "subscription";
 /// Periods that one unit bills: more than a grace of days holds.
 const PERIODS_MAX: usize = 9;
 /// For each a bill and its credits, and for the operation itself a refund, a bill and credits.
@@ -166,7 +168,7 @@ impl Open<'_, '_, '_> {
         crate::modules::Bill {
             warrant: self.till.warrant.clone(),
             amount,
-            module: "subscription",
+            module: MODULE,
             reference: reference.to_owned(),
             description: None,
             ids,

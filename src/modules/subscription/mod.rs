@@ -44,7 +44,7 @@ pub use actions::{RenewSubscription, WRITING};
 pub use admin::{Paper as AdminPaper, routes as admin_routes};
 pub use http::{Paper, routes};
 pub use plan::Plan;
-pub use renewal::{PAGE, Round, renew, survey};
+pub use renewal::{Round, Whom, renew, survey};
 
 pub struct Subscription;
 

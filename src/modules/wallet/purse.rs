@@ -18,6 +18,12 @@ impl Purse for Wallet {
         Hints::none().and(&Holder::by_id(user))
     }
 
+    fn looks(&self, module: &str, taken: &[String]) -> Hints {
+        let known =
+            |reference: &String| Entry::by_reference(&scope(module), LineKind::Debit, reference);
+        taken.iter().fold(Hints::none(), |hints, reference| hints.look(&known(reference)))
+    }
+
     fn take(&self, work: &mut Work, user: UserId, bill: &Bill) -> Result<Receipt, Stop> {
         let booked = book(work, user, &slip(bill), &Operation::Debit { amount: bill.amount })?;
         Ok(receipt(&booked))

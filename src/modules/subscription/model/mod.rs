@@ -290,7 +290,7 @@ impl Contract {
 
     /// What the bill for its period is called, once for ever.
     pub fn reference(&self) -> String {
-        format!("sub:{}:{}", self.id, self.seq)
+        reference(self.id, self.seq)
     }
 
     /// What a change within its period is called.
@@ -305,6 +305,11 @@ impl Contract {
             time::plus(self.period.start, days.saturating_mul(DAY_MS))
         })
     }
+}
+
+/// What the bill for a period is called.
+pub fn reference(id: ObjectId, seq: i64) -> String {
+    format!("sub:{id}:{seq}")
 }
 
 impl Status {
