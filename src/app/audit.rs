@@ -19,8 +19,10 @@ use crate::connections::Registration;
 use crate::crypto::signature::{PublicKey, SigningKey};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::EntryId;
+use crate::modules::referrals::{Case, CodeOf, Programme};
 use crate::modules::registry::Registered;
 use crate::modules::registry::jobs::Job;
+use crate::modules::subscription::Plan;
 use crate::store::{Kind, LEAVES, Leaf, Query, Record, UserKey};
 use crate::trail::SealTrail;
 use crate::trail::seal::{Stored, inclusion_in};
@@ -73,6 +75,10 @@ const KINDS: &[&Kind] = &[
     Registered::KIND,
     Registration::KIND,
     Job::KIND,
+    Plan::KIND,
+    Programme::KIND,
+    CodeOf::KIND,
+    Case::KIND,
 ];
 
 fn public_key(text: &str) -> Result<Box<PublicKey>, &'static str> {

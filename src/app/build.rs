@@ -33,8 +33,8 @@ use crate::kernel::chance::Chance;
 use crate::kernel::fault::Fault;
 use crate::kernel::text::hex;
 use crate::kernel::time::Clock;
-use crate::modules;
 use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
+use crate::modules::{self, Backlog, PurseRef, wallet};
 use crate::store::{Parts, Store};
 use crate::trail::seal::Checkpoints;
 
@@ -50,6 +50,8 @@ pub struct Purser {
     pub catalogue: Catalogue,
     pub checkpoints: Checkpoints,
     pub attempts: Arc<Attempts>,
+    pub renewals: Backlog,
+    pub rewards: Backlog,
     pub clock: Clock,
     pub chance: Chance,
     pub runtime: Handle,
@@ -113,6 +115,8 @@ impl Purser {
             catalogue,
             checkpoints,
             attempts,
+            renewals: Backlog::default(),
+            rewards: Backlog::default(),
             clock,
             chance,
             runtime: runtime.handle().clone(),
@@ -167,11 +171,24 @@ impl Purser {
         Ok(())
     }
 
+    /// Bills every subscription that is due.
+    pub async fn renew_subscriptions(&self) -> Result<(), Fault> {
+        workers::renew_subscriptions(self).await
+    }
+
+    /// Rewards every referral that is earned.
+    pub async fn reward_referrals(&self) -> Result<(), Fault> {
+        workers::reward_referrals(self).await
+    }
+
     /// Books everything whose time is over.
     pub async fn expire_credits(&self) -> Result<(), Fault> {
         workers::expire_credits(self).await
     }
 }
+
+/// How modules move credits: by the wallet, which none of them knows.
+pub const PURSE: PurseRef = &wallet::Wallet;
 
 /// A name from the code for one of Purser's own jobs.
 pub fn job(name: &'static str) -> crate::kernel::ids::Name {
@@ -239,6 +256,8 @@ pub fn serve(
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
         purser.runtime.spawn(sealing::run(purser.clone())),
+        purser.runtime.spawn(workers::run_renewals(purser.clone())),
+        purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
@@ -291,7 +310,7 @@ fn server(
     let chance = Data::new(purser.chance.clone());
     let docs = Data::new(Docs::new()?);
     let attempts = Data::from(Arc::clone(&purser.attempts));
-    let catalogue = Data::new(purser.catalogue.clone());
+    let (catalogue, purse) = (Data::new(purser.catalogue.clone()), Data::new(PURSE));
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -304,6 +323,7 @@ fn server(
             .app_data(docs.clone())
             .app_data(attempts.clone())
             .app_data(catalogue.clone())
+            .app_data(purse.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

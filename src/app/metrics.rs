@@ -42,6 +42,10 @@ impl Metrics {
         purser.decisions.register(&mut registry);
         purser.store.figures().register(&mut registry);
         purser.store.copy_figures().register(&mut registry);
+        let renewals = "Subscriptions whose period was over: paid, unpaid, or ended";
+        purser.renewals.register("subscription_renewals", renewals, &mut registry);
+        let rewards = "Referrals that were looked at: rewarded, closed, or full";
+        purser.rewards.register("referral_rewards", rewards, &mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which Purser this is", build);
         Self {

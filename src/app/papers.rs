@@ -39,6 +39,8 @@ pub fn openapi() -> String {
     document.merge(connections::WaitingPaper::openapi());
     document.merge(people::SignInPaper::openapi());
     document.merge(modules::wallet::Paper::openapi());
+    document.merge(modules::subscription::Paper::openapi());
+    document.merge(modules::referrals::Paper::openapi());
     document.merge(modules::custom::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
@@ -46,6 +48,8 @@ pub fn openapi() -> String {
     document.merge(people::AdminPaper::openapi());
     document.merge(customers::Paper::openapi());
     document.merge(modules::wallet::AdminPaper::openapi());
+    document.merge(modules::subscription::AdminPaper::openapi());
+    document.merge(modules::referrals::AdminPaper::openapi());
     document.merge(modules::registry::Paper::openapi());
     document.merge(modules::registry::jobs::Paper::openapi());
     document.merge(trail::Paper::openapi());
@@ -82,6 +86,8 @@ pub fn actions() -> Vec<Described> {
         modules::registry::jobs::WRITING,
         modules::custom::WRITING,
         modules::wallet::WRITING,
+        modules::subscription::WRITING,
+        modules::referrals::WRITING,
     ]
     .concat();
     actions.sort_by_key(|action| action.name);

@@ -4,7 +4,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
-use crate::modules::{custom, registry, wallet};
+use crate::modules::{custom, referrals, registry, subscription, wallet};
 use crate::{apps, connections, customers, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -13,6 +13,8 @@ pub fn routes(config: &mut ServiceConfig) {
     connections::waiting_routes(config);
     people::routes(config);
     wallet::routes(config);
+    subscription::routes(config);
+    referrals::routes(config);
     custom::routes(config);
     // Admins.
     apps::routes(config);
@@ -21,6 +23,8 @@ pub fn routes(config: &mut ServiceConfig) {
     people::admin_routes(config);
     customers::routes(config);
     wallet::admin_routes(config);
+    subscription::admin_routes(config);
+    referrals::admin_routes(config);
     custom::admin_routes(config);
     registry::routes(config);
     registry::jobs::routes(config);

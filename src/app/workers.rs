@@ -1,18 +1,20 @@
 //! What runs beside the requests: the sign of life of this process, the last uses of keys, credits
 //! whose time is over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::doc;
 use tokio::task::JoinSet;
 
-use super::build::{Purser, job};
+use super::build::{PURSE, Purser, job};
+use crate::access::grant::Granted;
 use crate::access::last_used::Used;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::modules::registry::jobs::{self, Step};
-use crate::modules::wallet;
+use crate::modules::subscription::{self, Whom};
+use crate::modules::{referrals, wallet};
 use crate::store::{Key, Touch};
 use crate::users::Connection;
 
@@ -89,6 +91,107 @@ pub async fn run_jobs(purser: Purser) {
             });
         }
     }
+}
+
+/// Rewards referrals as they are earned.
+pub async fn run_rewards(purser: Purser) {
+    let seconds = purser.config.referrals.reward_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = reward_referrals(&purser).await {
+            tracing::warn!(
+                code = fault.code().name(),
+                cause = fault.cause(),
+                "referrals that are earned were not rewarded"
+            );
+        }
+    }
+}
+
+/// Rewards every referral that is earned.
+pub async fn reward_referrals(purser: &Purser) -> Result<(), Fault> {
+    let itself =
+        || purser.gate.itself::<referrals::RewardReferral>(job("rewards"), purser.context());
+    let (store, figures) = (&purser.store, &purser.rewards);
+    for _ in 0..ROUNDS_MAX {
+        let grant = itself();
+        referrals::survey(&grant.pass(), store, figures, grant.now()).await?;
+        if !referrals::reward(&grant, store, PURSE, figures).await? {
+            break;
+        }
+    }
+    let grant = itself();
+    referrals::survey(&grant.pass(), store, figures, grant.now()).await
+}
+
+/// Bills subscriptions whose period is over, unless another node does.
+pub async fn run_renewals(purser: Purser) {
+    let seconds = purser.config.subscription.renewal_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = renew_in_turn(&purser).await {
+            tracing::warn!(
+                code = fault.code().name(),
+                cause = fault.cause(),
+                "subscriptions that are due were not billed"
+            );
+        }
+    }
+}
+
+/// How long a node has renewals to itself after it last said so: then another takes them up.
+const RENEWALS_LEASE: Duration = Duration::from_secs(15);
+
+/// Rounds for as long as it is this node's turn, no faster than the configuration allows. Once a second
+/// it says that it still is, and looks at those who owe.
+async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
+    let per_second = purser.config.subscription.renewals_per_second;
+    while purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
+        renewal_round(purser, Whom::Solvent).await?;
+        let second = Instant::now();
+        while second.elapsed() < Duration::from_secs(1) {
+            let begun = Instant::now();
+            let round = renewal_round(purser, Whom::Due).await?;
+            if !round.more {
+                return survey_renewals(purser).await;
+            }
+            let takes = Duration::from_secs(u64::try_from(round.looked_at).unwrap_or(0));
+            tokio::time::sleep((takes / per_second).saturating_sub(begun.elapsed())).await;
+        }
+        survey_renewals(purser).await?;
+    }
+    Ok(())
+}
+
+/// Bills every subscription that is due.
+pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
+    renewal_round(purser, Whom::Solvent).await?;
+    while renewal_round(purser, Whom::Due).await?.more {}
+    survey_renewals(purser).await
+}
+
+async fn renewal_round(purser: &Purser, whom: Whom) -> Result<subscription::Round, Fault> {
+    let grant = renewing(purser);
+    subscription::renew(&grant, &purser.store, PURSE, &purser.renewals, whom).await
+}
+
+async fn survey_renewals(purser: &Purser) -> Result<(), Fault> {
+    let grant = renewing(purser);
+    subscription::survey(&grant.pass(), &purser.store, &purser.renewals, grant.now()).await
+}
+
+fn renewing(purser: &Purser) -> Granted<subscription::RenewSubscription> {
+    purser.gate.itself(job("renewals"), purser.context())
 }
 
 /// Takes a turn at a job, if one waits, and goes on to its end; whether there was one.

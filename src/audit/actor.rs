@@ -48,6 +48,8 @@ pub enum Subject {
     Customer(CustomerId),
     Registration(RegistrationId),
     Job(JobId),
+    Plan(Name),
+    Programme(Name),
 }
 
 impl fmt::Display for Subject {
@@ -60,6 +62,8 @@ impl fmt::Display for Subject {
             Self::Customer(id) => write!(f, "customer:{id}"),
             Self::Registration(id) => write!(f, "registration:{id}"),
             Self::Job(id) => write!(f, "job:{id}"),
+            Self::Plan(name) => write!(f, "plan:{name}"),
+            Self::Programme(name) => write!(f, "programme:{name}"),
         }
     }
 }

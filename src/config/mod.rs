@@ -24,10 +24,12 @@ mod loader;
 pub mod log;
 pub mod metrics;
 mod problem;
+pub mod referrals;
 mod section;
 pub mod server;
 pub mod sign_in;
 pub mod store;
+pub mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod trail;
@@ -42,9 +44,11 @@ pub use limits::Limits;
 pub use log::{Format, Level, Log};
 pub use metrics::Metrics;
 pub use problem::ConfigError;
+pub use referrals::Referrals;
 pub use server::Server;
 pub use sign_in::SignIn;
 pub use store::Store;
+pub use subscription::Subscription;
 pub use trail::Trail;
 pub use wallet::Wallet;
 
@@ -59,6 +63,8 @@ pub struct Config {
     pub audit: Audit,
     pub limits: Limits,
     pub wallet: Wallet,
+    pub subscription: Subscription,
+    pub referrals: Referrals,
     pub jobs: Jobs,
     pub trail: Trail,
     pub metrics: Metrics,
@@ -93,6 +99,8 @@ impl Config {
             audit: Audit::read(&mut loader.section("audit")),
             limits: Limits::read(&mut loader.section("limits")),
             wallet: Wallet::read(&mut loader.section("wallet")),
+            subscription: Subscription::read(&mut loader.section("subscription")),
+            referrals: Referrals::read(&mut loader.section("referrals")),
             jobs: Jobs::read(&mut loader.section("jobs")),
             trail: Trail::read(&mut loader.section("trail")),
             metrics: Metrics::read(&mut loader.section("metrics")),

@@ -106,6 +106,21 @@ impl Checks {
         })
     }
 
+    /// A whole number.
+    pub fn number(&mut self, pointer: &str, value: i64, least: i64, most: i64) -> i64 {
+        if !(least..=most).contains(&value) {
+            self.add(pointer, "out_of_range", format!("an integer from {least} to {most}"));
+        }
+        value
+    }
+
+    /// Elements of a list.
+    pub fn at_most(&mut self, pointer: &str, count: usize, most: usize) {
+        if count > most {
+            self.add(pointer, "too_many", format!("at most {most}"));
+        }
+    }
+
     /// Requests in a window.
     pub fn rate(&mut self, pointer: &str, rate: i64) -> i64 {
         if !(1..=RATE_MAX).contains(&rate) {

@@ -93,6 +93,8 @@ codes! {
     AlreadyExists "already_exists" Conflict "It exists already" "Choose another name, or change the existing one.";
     IdempotencyInProgress "idempotency_in_progress" Conflict "The same operation is still running" "Repeat after `Retry-After` with the same Idempotency-Key.";
     AlreadyResolved "already_resolved" Conflict "It was decided already" "Read it: `status` says how it was decided.";
+    AlreadyReferred "already_referred" Conflict "A code was redeemed before" "Each person redeems one code, once.";
+    NotEligible "not_eligible" Conflict "This code is not for this person" "`detail` says why: it is too late, or the code is their own, of the same customer, or of somebody who was registered later.";
     DuplicateReference "duplicate_reference" Conflict "The reference was used before" "It happened already: read the entry that `entry_id` names (absent where it is another person's). A new operation needs a reference of its own; unless one is sent, it is the Idempotency-Key.";
     HoldExpired "hold_expired" Conflict "The hold has run out" "Its credits are free again: place a new hold, or debit.";
     WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds first.";

@@ -6,7 +6,7 @@ use crate::kernel::credits::Credits;
 use crate::kernel::fault::Code;
 use crate::kernel::ids::{LedgerId, UserId};
 use crate::kernel::time::Timestamp;
-use crate::store::{Hints, Stop, Work};
+use crate::store::{Hints, Query, Stop, Work};
 
 /// The only way in which a module moves a person's credits: inside its own unit, so that what it
 /// writes and what the credits do are one. Implemented by the wallet; a trait because its users must
@@ -14,6 +14,9 @@ use crate::store::{Hints, Stop, Work};
 pub trait Purse: Send + Sync {
     /// What a unit that moves this person's credits is going to change.
     fn hints(&self, user: UserId) -> Hints;
+
+    /// What such a unit looks at besides, where it is known what it takes: whether it was taken before.
+    fn looks(&self, module: &str, taken: &[String]) -> Hints;
 
     /// Takes credits. A refusal ([`Code::InsufficientCredits`]) says how many are missing.
     fn take(&self, work: &mut Work, user: UserId, bill: &Bill) -> Result<Receipt, Stop>;
@@ -25,9 +28,16 @@ pub trait Purse: Send + Sync {
     /// Puts back what `take` has taken, to the same lots; all refunds of an entry never exceed it.
     fn put_back(&self, work: &mut Work, entry: LedgerId, bill: &Bill) -> Result<Receipt, Stop>;
 
+    /// Where it is written that a person has spent credits from a moment on, at all or on a module: lines
+    /// that never change, so what is found outside of a unit is true in it.
+    fn spent(&self, user: UserId, since: Timestamp, on: Option<&str>) -> Query;
+
     /// What could be spent now.
     fn available(&self, work: &mut Work, user: UserId) -> Result<i64, Stop>;
 }
+
+/// As `app` hands it to the modules.
+pub type PurseRef = &'static dyn Purse;
 
 /// One movement, as the module that causes it names it.
 #[derive(Clone)]

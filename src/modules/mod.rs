@@ -11,6 +11,8 @@
 //! `users::BUILT_IN`, `schemas/modules/<name>.json` (tests demand these of each other), and its
 //! sentences in `tests/it/<name>.rs`.
 
+mod asked;
+mod backlog;
 mod contract;
 pub mod custom;
 pub mod referrals;
@@ -24,7 +26,8 @@ use serde_json::{Map, Value};
 use crate::kernel::free;
 use crate::users::Module;
 
-pub use contract::{Bill, Gift, GiftCategory, Purse, Receipt, SHORT};
+pub use backlog::Backlog;
+pub use contract::{Bill, Gift, GiftCategory, Purse, PurseRef, Receipt, SHORT};
 
 /// A module that comes with this binary.
 pub trait BuiltIn: Module {

@@ -103,6 +103,9 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("account_number"),
             // What the expiry worker looks for.
             one("modules.wallet.due_at").where_exists("modules.wallet.due_at"),
+            // What the renewal worker looks for: whose period is over, and who owes.
+            one("modules.subscription.due_at").where_exists("modules.subscription.due_at"),
+            one("modules.subscription.owes").where_exists("modules.subscription.owes"),
         ],
         "user_apps" => vec![
             one("user_id"),
@@ -154,6 +157,15 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // Those of one app.
             Index::on(doc! { "user_id": 1, "app_id": 1, "created_at": -1, "seq": -1 }),
         ],
+        "referral_codes" => vec![one("user_id")],
+        "referrals" => vec![
+            // What the worker looks for, the one that was looked at the longest ago first.
+            Index::on(doc! { "status": 1, "look_at": 1 }),
+            // What admins list, page by page.
+            Index::on(doc! { "status": 1, "_id": 1 }),
+            one("user_id"),
+        ],
+        "plans" => vec![Index::on(doc! { "apps": 1, "status": 1, "_id": 1 })],
         "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],
         "rate_leases" | "idempotency" | "wallet_tallies" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),

@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -36,6 +36,10 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("user_keys", include_str!("../../schemas/user_keys.json")),
     ("wallet_entries", include_str!("../../schemas/wallet_entries.json")),
     ("wallet_tallies", include_str!("../../schemas/wallet_tallies.json")),
+    ("plans", include_str!("../../schemas/plans.json")),
+    ("programmes", include_str!("../../schemas/programmes.json")),
+    ("referral_codes", include_str!("../../schemas/referral_codes.json")),
+    ("referrals", include_str!("../../schemas/referrals.json")),
     ("jobs", include_str!("../../schemas/jobs.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),

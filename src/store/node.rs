@@ -46,6 +46,10 @@ impl Node {
         }
     }
 
+    pub fn now(&self) -> time::Timestamp {
+        self.clock.now()
+    }
+
     pub async fn take_over(&self) -> Result<(), Fault> {
         let orphaned = self.orphaned().await?;
         if !orphaned.is_empty() {

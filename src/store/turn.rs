@@ -6,11 +6,12 @@ use bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::client::Store;
+use super::node::META;
 use super::record::{Key, Record};
 use super::trouble;
 use crate::audit::warrant::Pass;
 use crate::kernel::fault::Fault;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{self, Timestamp};
 
 impl Store {
     /// Takes a turn at the record, unless somebody has one: its number. `open` are the statuses in
@@ -66,6 +67,28 @@ impl Store {
         };
         let kept = self.spawn(kept).await?.map_err(|error| trouble::fault(&error))?;
         Ok(kept.matched_count == 1)
+    }
+
+    /// Takes a post that one node has at a time, or keeps it; `false` where another node has it. It is
+    /// nobody's again where it was not kept. Nothing may depend on it: clocks differ.
+    pub async fn hold_post(&self, post: &str, hold: std::time::Duration) -> Result<bool, Fault> {
+        let (node, now) = (self.node().id().to_owned(), self.node().now());
+        let until = time::plus(now, i64::try_from(hold.as_millis()).unwrap_or(i64::MAX));
+        let free = vec![doc! { "node": &node }, doc! { "until": { "$lte": now } }];
+        let filter = doc! { "_id": format!("post:{post}"), "$or": free };
+        let update = doc! { "$set": { "node": node, "until": until } };
+        let posts = self.inner().database.collection::<Document>(META);
+        let held = async move {
+            #[expect(clippy::disallowed_methods, reason = "who has a post is no change of anybody")]
+            let held = posts.update_one(filter, update);
+            held.upsert(true).await
+        };
+        match self.spawn(held).await? {
+            Ok(_) => Ok(true),
+            // It is there, and another's.
+            Err(error) if trouble::of(&error) == trouble::Trouble::Duplicate => Ok(false),
+            Err(error) => Err(trouble::fault(&error)),
+        }
     }
 
     /// Roughly how many records a collection has.

@@ -124,3 +124,39 @@ fn figures_are_not_served_where_the_api_is() {
     assert_eq!(purser.metrics, None);
     assert_eq!(purser.nobody().get("/metrics").refused(404), "not_found");
 }
+
+#[test]
+fn workers_of_modules_show_what_waits_and_for_how_long() {
+    let purser = Purser::start_with(&[ON]);
+    let all = ["read", "write", "wallet_access", "subscription_access"];
+    let shop = purser.app_with("shop", serde_json::json!({ "permissions": all }));
+    let plan = serde_json::json!({ "plan": "free", "display_name": "Free", "price": 0,
+        "period": { "unit": "day", "count": 1 }, "apps": ["shop"] });
+    purser.admin().post("/v1/admin/plans", plan).expect(201);
+    let (id, _) = shop.register("ada@example.com");
+    let start = shop.with("Idempotency-Key", "start");
+    let path = format!("/v1/users/{id}/subscription");
+    start.post(&path, serde_json::json!({ "plan": "free" })).expect(201);
+    let renew = || purser.block_on(purser.inner.renew_subscriptions()).expect("renews");
+    purser.block_on(purser.inner.reward_referrals()).expect("rewards");
+
+    purser.step_clock(24 * 3600 * 1000 + 7000);
+    let grant = purser.inner.gate.itself::<purser::modules::subscription::RenewSubscription>(
+        purser::app::build::job("test"),
+        purser.inner.context(),
+    );
+    let (store, backlog) = (&purser.inner.store, &purser.inner.renewals);
+    let pass = grant.pass();
+    let survey = purser::modules::subscription::survey(&pass, store, backlog, grant.now());
+    purser.block_on(survey).expect("surveys");
+    let before = figures(&purser);
+    renew();
+    let after = figures(&purser);
+
+    let of = |text: &str, name: &str| value(text, &format!("purser_subscription_renewals{name}"));
+    assert!((of(&before, "_waiting") - 1.0).abs() < 0.1);
+    assert!((of(&before, "_late_seconds") - 7.0).abs() < 0.1);
+    assert!(of(&after, "_waiting").abs() < 0.1 && of(&after, "_late_seconds").abs() < 0.1);
+    assert!((of(&after, "_total{outcome=\"paid\"}") - 1.0).abs() < 0.1);
+    assert!(value(&after, "purser_referral_rewards_waiting").abs() < 0.1);
+}

@@ -107,9 +107,21 @@ impl<'a> Stage<'a> {
         for (name, status) in [("loyalty", "active"), ("target", "active"), ("spare", "draft")] {
             admin.post("/v1/admin/modules", module(name, status)).expect(201);
         }
+        for name in ["basic", "premium"] {
+            admin.post("/v1/admin/plans", plan(name)).expect(201);
+        }
+        admin.post("/v1/admin/programmes", programme("standard")).expect(201);
         let shop = purser.app_with("shop", settings());
         let (payee, me) = shop.register("payee@example.com");
         let account = me.get("/v1/users/me").expect(200)["shared"]["account_number"].clone();
+        let code = json!({ "code": "PAYEE-1", "device": "one" });
+        let once = me.with("Idempotency-Key", "code");
+        once.post("/v1/users/me/referrals/code", json!({ "code": "PAYEE-1" })).expect(201);
+        // Whoever is registered from now on is younger; whoever else has this device is flagged.
+        purser.step_clock(1000);
+        let (_, first) = shop.register("first@example.com");
+        let once = first.with("Idempotency-Key", "redeem");
+        once.post("/v1/users/me/referrals/redeem", code).expect(201);
         let payee = (payee, account.as_str().expect("a number").to_owned());
         let entry = purser.db_entries(doc! { "app_id": "shop" }).remove(0);
         let entry = entry.get_object_id("_id").expect("an id").to_hex();
@@ -204,6 +216,20 @@ impl<'a> Stage<'a> {
     }
 }
 
+fn plan(name: &str) -> Value {
+    json!({
+        "plan": name, "display_name": "A plan", "price": 0,
+        "period": { "unit": "month", "count": 1 }, "apps": ["shop", "partner"],
+    })
+}
+
+fn programme(name: &str) -> Value {
+    json!({
+        "programme": name, "display_name": "A programme", "event": "first_debit",
+        "referrer_credits": 1,
+    })
+}
+
 fn module(name: &str, status: &str) -> Value {
     json!({
         "module_name": name, "display_name": "A module", "status": status,
@@ -244,6 +270,8 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         .replace("{module}", module_of(operation))
         .replace("{version}", &props.version)
         .replace("{job}", &props.job)
+        .replace("{plan}", "basic")
+        .replace("{programme}", "standard")
         + match operation.id.as_str() {
             "check_access" => "?permission=help",
             "read_balance" => "?at=2026-01-01T00:00:00Z",
@@ -253,7 +281,8 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
         };
     let body = body(&operation.id, props);
     let mut who = who.with("If-Match", "*");
-    if operation.path.contains("/wallet") {
+    let keyed = ["/wallet", "/subscription", "/referrals"];
+    if keyed.iter().any(|part| operation.path.contains(part)) {
         who = who.with("Idempotency-Key", &format!("{}-{}", operation.id, props.number));
     }
     who.send(&operation.method, &path, body.map(|body| body.to_string().into_bytes()))
@@ -291,6 +320,14 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         "switch_user_module" => json!({ "enabled": false }),
         "credit_wallet" | "debit_wallet" | "place_hold" => json!({ "amount": 1 }),
         "transfer_credits" => json!({ "amount": 1, "to": { "user_id": props.payee } }),
+        "start_subscription" => json!({ "plan": "basic" }),
+        "change_subscription" => json!({ "plan": "premium" }),
+        "make_referral_code" => json!({}),
+        "redeem_referral_code" => json!({ "code": "PAYEE-1", "device": "one" }),
+        "create_programme" => programme(&format!("programme_{number}")),
+        "change_programme" => json!({ "referee_credits": i64::from(number) + 1 }),
+        "create_plan" => plan(&format!("plan_{number}")),
+        "change_plan" => json!({ "price": i64::from(number) + 1 }),
         "adjust_wallet" => json!({ "amount": 1, "direction": "credit", "reason": "asked for" }),
         "assign_roles" => json!({ "roles": ["helper"] }),
         "suspend_user" | "freeze_wallet" => json!({ "reason": "asked for" }),
@@ -459,6 +496,22 @@ fn a_write_leaves_one_entry_for_each_subject_and_a_read_none() {
             let once = stage.shop.with("Idempotency-Key", "release");
             once.post(&path, json!({})).expect(201);
         }
+        let running = ["change_subscription", "cancel_subscription", "resume_subscription"];
+        if running.contains(&operation.id.as_str()) {
+            let path = format!("/v1/users/{}/subscription", props.user);
+            let once = stage.shop.with("Idempotency-Key", &format!("start-{}", props.number));
+            once.post(&path, json!({ "plan": "basic" })).expect(201);
+            if operation.id == "resume_subscription" {
+                let once = stage.shop.with("Idempotency-Key", "cancel");
+                once.post(&format!("{path}/cancel"), json!({})).expect(201);
+            }
+        }
+        if ["approve_referral", "void_referral"].contains(&operation.id.as_str()) {
+            let redeem = body("redeem_referral_code", &props).expect("a code");
+            let path = format!("/v1/users/{}/referrals/redeem", props.user);
+            let once = stage.shop.with("Idempotency-Key", &format!("redeem-{}", props.number));
+            once.post(&path, redeem).expect(201);
+        }
         if operation.id == "resume_job" {
             stage.admin.post(&format!("/v1/admin/jobs/{}/pause", props.job), json!({})).expect(200);
         }
@@ -493,7 +546,14 @@ const THIRD_PARTY: &str = "app key of a third-party app";
 const READ: &[&str] = &["read"];
 const BOTH: &[&str] = &["read", "write"];
 const WALLET: &[&str] = &["wallet_access"];
-const ALL: &[&str] = &["read", "write", "wallet_access", "loyalty_access"];
+const ALL: &[&str] = &[
+    "read",
+    "write",
+    "wallet_access",
+    "loyalty_access",
+    "subscription_access",
+    "referrals_access",
+];
 
 #[test]
 fn who_may_do_what_is_written_down() {

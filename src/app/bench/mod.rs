@@ -1,7 +1,8 @@
 //! `purser bench`: what this machine can do, as ratios of interleaved rounds. Absolute figures are
 //! shown, but only ratios taken in one run mean anything.
 //!
-//! `write`, `wallet` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser.
+//! `write`, `wallet` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser,
+//! `renewals` watches its worker.
 //! What is measured over HTTP runs in processes of its own (`servers`), each started from this binary;
 //! the load (`load`, `wallet::over_http`) comes from one thread of this process.
 //!
@@ -12,6 +13,7 @@ mod idle;
 mod load;
 mod process;
 mod read;
+mod renewals;
 mod servers;
 mod socket;
 mod wallet;
@@ -48,6 +50,8 @@ pub enum Bench {
     Read(read::Scale),
     /// The memory of a Purser at rest, and with many idle connections and people read.
     Idle(idle::Scale),
+    /// Subscriptions that are all due in one second: how fast they are billed, and what readers feel.
+    Renewals(renewals::Scale),
     /// One of the servers that the others measure.
     #[command(hide = true)]
     Serve(servers::Options),
@@ -77,6 +81,7 @@ pub fn run(
             }
             Bench::Wallet(scale) => wallet::run(purser, &database, scale, file).await,
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
+            Bench::Renewals(scale) => renewals::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,
             Bench::Serve(_) => Ok(()),
         };

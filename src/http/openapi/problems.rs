@@ -59,7 +59,8 @@ fn possible(code: Code, shape: &Shape) -> bool {
     let registers = shape.name == "POST /v1/users";
     let signs_in = shape.path.starts_with("/v1/auth/");
     let approves = shape.path.ends_with("/approve");
-    let moves = changes && shape.path.contains("/wallet/");
+    let subscribes = changes && shape.path.contains("/{user}/subscription");
+    let moves = changes && shape.path.contains("/wallet/") || subscribes;
     let ends = |places: &[&str]| moves && places.iter().any(|place| shape.path.ends_with(place));
     let resolves = shape.path.contains("/holds/{hold}");
     match code {
@@ -73,11 +74,15 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::NotFirstParty => {
             signs_in || ends(&["/transfers"]) || shape.path.starts_with("/v1/accounts/")
         }
-        Code::InsufficientCredits => ends(&["/debits", "/transfers", "/holds", "/adjustments"]),
-        Code::IssuanceNotAllowed => ends(&["/credits"]),
-        Code::ModuleDisabled | Code::WalletFrozen | Code::DuplicateReference => {
-            moves && !ends(&["freeze"])
+        Code::InsufficientCredits => {
+            ends(&["/debits", "/transfers", "/holds", "/adjustments"]) || subscribes
         }
+        Code::IssuanceNotAllowed => ends(&["/credits"]),
+        Code::WalletFrozen | Code::DuplicateReference => moves && !ends(&["freeze"]),
+        Code::ModuleDisabled => {
+            moves && !ends(&["freeze"]) || changes && shape.path.contains("/referrals/")
+        }
+        Code::AlreadyReferred | Code::NotEligible => shape.path.ends_with("/referrals/redeem"),
         Code::HoldExpired => resolves,
         Code::WalletFull => ends(&["/credits", "/transfers", "/holds", "/adjustments", "/refund"]),
         Code::ExceedsHold => resolves && ends(&["/capture"]),

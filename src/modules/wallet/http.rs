@@ -20,7 +20,6 @@ use crate::access::action::Mutating;
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
 use crate::access::grant::{Granted, OnTie};
-use crate::access::principal::Repeatable;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Json};
 use crate::http::openapi::needs;
@@ -29,6 +28,7 @@ use crate::http::query::Parameters;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::AccountNumber;
 use crate::kernel::time::{Timestamp, parse_rfc3339, rfc3339};
+use crate::modules::asked::{repeatable, told};
 use crate::store::{Done, Store};
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -303,18 +303,6 @@ async fn name(
     Ok(Answer::ok(&AccountView { account_number, name })?)
 }
 
-/// Credits never move without an Idempotency-Key; who only asks needs none.
-pub fn repeatable<A: Mutating>(
-    grant: Granted<A>,
-    repeatable: Repeatable,
-    purpose: Purpose,
-) -> Result<Granted<A>, Fault> {
-    match purpose {
-        Purpose::ForGood => Ok(grant.repeatable(repeatable.required()?)),
-        Purpose::Rehearsal => Ok(grant),
-    }
-}
-
 fn answer<A: Mutating<Target = OnTie>>(
     grant: &Granted<A>,
     gate: &Gate,
@@ -323,14 +311,6 @@ fn answer<A: Mutating<Target = OnTie>>(
 ) -> Result<Answer, Problem> {
     let seen = gate.seen_after(grant.target().user, &done.written);
     Ok(told(purpose, done)?.seen(seen))
-}
-
-/// 201 for what was done, 200 for what was only asked.
-pub fn told(purpose: Purpose, done: &Done<impl Serialize>) -> Result<Answer, Fault> {
-    match purpose {
-        Purpose::ForGood => Ok(Answer::created(&done.answer)?.replayed(done.replayed)),
-        Purpose::Rehearsal => Answer::ok(&done.answer),
-    }
 }
 
 fn list<'a>(grant: &'a Granted<ReadWallet>, query: &Parameters) -> List<'a> {

@@ -11,7 +11,10 @@ use crate::audit::warrant::Warrant;
 use crate::kernel::chance::Series;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
+use crate::modules::asked;
 use crate::store::{Done, Hints, Stop, Store, Work};
+
+pub use crate::modules::asked::Purpose;
 
 /// What every operation says besides its own.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +23,6 @@ pub struct Terms {
     pub reference: Option<String>,
     pub note: Note,
     pub purpose: Purpose,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Purpose {
-    #[default]
-    ForGood,
-    /// `dry_run=true`: only what would happen.
-    Rehearsal,
 }
 
 pub type Moved = Result<Done<MovedView>, Fault>;
@@ -111,8 +106,5 @@ pub(super) async fn carried_out(
     body: impl Fn(&mut Work) -> Result<Booked, Stop> + Send + Sync + 'static,
 ) -> Moved {
     let body = move |work: &mut Work| Ok(MovedView::of(&body(work)?, purpose));
-    match purpose {
-        Purpose::ForGood => store.unit(warrant, hints, body).await,
-        Purpose::Rehearsal => store.rehearse(warrant, hints, body).await,
-    }
+    asked::carried_out(store, warrant, hints, purpose, body).await
 }

@@ -1,18 +1,27 @@
 //! The wallet as its siblings use it.
 
+use bson::doc;
+
 use super::Wallet;
 use super::book::{Author, Booked, Slip, book};
 use super::commands::{Refunding, put_back};
 use super::entry::{Entry, Note};
-use super::model::{self, Expired, Operation, PRIORITY};
+use super::model::{self, Expired, LineKind, Operation, PRIORITY};
 use super::record::{Category, Holder, Nature};
 use crate::kernel::ids::{LedgerId, UserId};
+use crate::kernel::time::Timestamp;
 use crate::modules::contract::{Bill, Gift, GiftCategory, Purse, Receipt};
-use crate::store::{Hints, Stop, Work};
+use crate::store::{Hints, Query, Record, Stop, Work};
 
 impl Purse for Wallet {
     fn hints(&self, user: UserId) -> Hints {
         Hints::none().and(&Holder::by_id(user))
+    }
+
+    fn looks(&self, module: &str, taken: &[String]) -> Hints {
+        let known =
+            |reference: &String| Entry::by_reference(&scope(module), LineKind::Debit, reference);
+        taken.iter().fold(Hints::none(), |hints, reference| hints.look(&known(reference)))
     }
 
     fn take(&self, work: &mut Work, user: UserId, bill: &Bill) -> Result<Receipt, Stop> {
@@ -48,6 +57,16 @@ impl Purse for Wallet {
         Ok(receipt(&put_back(work, &slip, entry, refunding)?))
     }
 
+    fn spent(&self, user: UserId, since: Timestamp, on: Option<&str>) -> Query {
+        let kinds = [LineKind::Debit, LineKind::Capture].map(LineKind::as_str);
+        let mut lines = doc! { "user_id": user.0, "created_at": { "$gte": since } };
+        lines.insert("kind", doc! { "$in": kinds.to_vec() });
+        if let Some(module) = on {
+            lines.insert("scope", scope(module));
+        }
+        Query::of(Entry::KIND.collection, lines)
+    }
+
     fn available(&self, work: &mut Work, user: UserId) -> Result<i64, Stop> {
         let holder = work.get(&Holder::by_id(user))?;
         Ok(model::available(holder.wallet(), holder.moment(work.now())))
@@ -55,15 +74,19 @@ impl Purse for Wallet {
 }
 
 fn slip(bill: &Bill) -> Slip {
-    let scope = format!("module:{}", bill.module);
     Slip {
-        author: Author { scope, ..Author::of(&bill.warrant) },
+        author: Author { scope: scope(bill.module), ..Author::of(&bill.warrant) },
         reference: Some(bill.reference.clone()),
         note: Note { description: bill.description.clone(), ..Note::default() },
         parent: None,
         counterpart: None,
         ids: bill.ids.clone(),
     }
+}
+
+/// In which a module's references are used once.
+fn scope(module: &str) -> String {
+    format!("module:{module}")
 }
 
 fn receipt(booked: &Booked) -> Receipt {

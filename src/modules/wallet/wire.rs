@@ -14,12 +14,13 @@ use super::model::{Direction, Expired, PRIORITY};
 use super::plan::{Purpose, Terms};
 use super::record::Category;
 use crate::http::checks::Checks;
-use crate::http::query::Parameters;
 use crate::kernel::credits::{CREDITS_MAX, Credits};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AccountNumber, LedgerId};
 use crate::kernel::text;
 use crate::kernel::time::{self, Timestamp, parse_rfc3339};
+
+pub use crate::modules::asked::purpose;
 
 /// A body with what every operation may say besides its own.
 macro_rules! bodies {
@@ -206,12 +207,6 @@ const TTL_SECONDS: i64 = 900;
 const TTL_SECONDS_MAX: i64 = 30 * 24 * 3600;
 /// Ten years.
 const EXTEND_SECONDS_MAX: i64 = 3650 * 24 * 3600;
-
-/// Whether it is only asked what would happen.
-pub fn purpose(query: &Parameters) -> Result<Purpose, Fault> {
-    query.only(&["dry_run"])?;
-    Ok(if query.dry_run()? { Purpose::Rehearsal } else { Purpose::ForGood })
-}
 
 /// Whether its times are still to come is asked in the unit: a request that is repeated later has been
 /// answered, and gets that answer.

@@ -78,7 +78,7 @@ pub fn put(record: &mut Document, place: &str, part: Document) {
 
 /// Without what is left empty by removals, and without the volatile fields of parts.
 pub fn pruned(document: Document) -> Document {
-    const VOLATILE: &[&str] = &["key_last_used_at", "last_sync", "last_used_at"];
+    const VOLATILE: &[&str] = &["key_last_used_at", "last_sync", "last_used_at", "look_at"];
     let kept = document.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
     let kept = kept.map(|(name, value)| (name, pruned_value(value)));
     kept.filter(|(_, value)| value.as_document().is_none_or(|inner| !inner.is_empty())).collect()

@@ -214,11 +214,13 @@ fn id_in(subject: &str, kind: &Kind) -> Option<Bson> {
         "customer" => "customers",
         "registration" => "registrations",
         "job" => "jobs",
+        "plan" => "plans",
+        "programme" => "programmes",
         _ => return None,
     };
     let id = match name {
         // Names, even where they look like ids.
-        "app" | "module" => id.into(),
+        "app" | "module" | "plan" | "programme" => id.into(),
         _ => Bson::ObjectId(ObjectId::parse_str(id).ok()?),
     };
     (collection == root).then_some(id)

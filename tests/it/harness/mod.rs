@@ -338,6 +338,8 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__JOBS__POLL_SECONDS", "0"),
         ("PURSER__TRAIL__SEQUENCER", "off"),
         ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),
+        ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "0"),
+        ("PURSER__REFERRALS__REWARD_SECONDS", "0"),
         ("PURSER__LOG__LEVEL", "error"),
         ("PURSER__LIMITS__ANONYMOUS_PER_MINUTE", "100000"),
     ];

@@ -13,8 +13,10 @@ use purser::connections::Registration;
 use purser::crypto::envelope::{Context, DataKey};
 use purser::crypto::keyring::Keyring;
 use purser::kernel::ids::UserId;
+use purser::modules::referrals::{Case, CodeOf, Programme};
 use purser::modules::registry::Registered;
 use purser::modules::registry::jobs::Job;
+use purser::modules::subscription::Plan;
 use purser::store::{Kind, Record, Root, UserKey};
 use purser::trail::verify::without_nothing;
 use purser::users::{Account, Connection, Customer, Identity, User};
@@ -36,6 +38,10 @@ const KINDS: &[&Kind] = &[
     Operator::KIND,
     Registered::KIND,
     Job::KIND,
+    Plan::KIND,
+    Programme::KIND,
+    CodeOf::KIND,
+    Case::KIND,
     Registration::KIND,
 ];
 
@@ -181,7 +187,7 @@ fn put(record: &mut Document, place: &str, document: Document) {
 
 /// Without what is left empty by removals, and without the volatile fields of parts.
 fn pruned(document: Document) -> Document {
-    const VOLATILE: &[&str] = &["key_last_used_at", "last_sync", "last_used_at"];
+    const VOLATILE: &[&str] = &["key_last_used_at", "last_sync", "last_used_at", "look_at"];
     let kept = document.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
     let kept = kept.map(|(name, value)| (name, pruned_value(value)));
     kept.filter(|(_, value)| value.as_document().is_none_or(|inner| !inner.is_empty())).collect()

@@ -14,10 +14,11 @@ use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::UserId;
+use crate::modules::asked::{repeatable, told};
 use crate::modules::wallet::actions::{
     AdjustWallet, CaptureAnyHold, FreezeWallet, ReadWallets, ReleaseAnyHold, UnfreezeWallet,
 };
-use crate::modules::wallet::http::{EntryItems, filter, repeatable, told};
+use crate::modules::wallet::http::{EntryItems, filter};
 use crate::modules::wallet::model::LineKind;
 use crate::modules::wallet::plan::Purpose;
 use crate::modules::wallet::view::{MovedView, WalletView};

@@ -1,0 +1,200 @@
+//! Subscriptions that are all due in the same second: how fast a Purser with its standing limit bills
+//! them, and what whoever reads meanwhile feels. Readers ask at a steady pace: clients that ask as fast
+//! as they can would measure each other.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+use clap::Args;
+use mongodb::Database;
+use tokio::task::JoinSet;
+
+use super::load::{Asker, Seen};
+use super::servers::{Options, Server, Settings, What};
+use super::{People, people, pick};
+use crate::app::build::Purser;
+use crate::config::Level;
+use crate::kernel::time::{self, DAY_MS, SECOND_MS, Timestamp};
+
+#[derive(Clone, Copy, Args)]
+pub struct Scale {
+    /// People, each with a subscription.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    users: u32,
+    /// How many the server bills in a second at most.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    per_second: u32,
+    /// Readers; each asks every ten milliseconds.
+    #[arg(long, default_value_t = 4)]
+    readers: usize,
+    /// Seconds of reading before anything is due.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+const PER_SECOND_WANTED: f64 = 1_500.0;
+/// Of the readers' p99 alone.
+const FACTOR_WANTED: f64 = 3.0;
+const PAUSE: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LEAD_MS: i64 = 4 * SECOND_MS;
+const PATIENCE: Duration = Duration::from_secs(120);
+const PRICE: i64 = 10;
+const BALANCE: i64 = 1_000;
+
+pub async fn run(
+    purser: &Purser,
+    database: &Database,
+    scale: &Scale,
+    file: Option<&Path>,
+) -> Result<(), String> {
+    let people = Arc::new(people(purser, database, scale.users).await?);
+    let more = vec![
+        ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "1".to_owned()),
+        ("PURSER__SUBSCRIPTION__RENEWALS_PER_SECOND", scale.per_second.to_string()),
+        ("PURSER__WALLET__EXPIRY_SECONDS", "0".to_owned()),
+    ];
+    let settings = Settings { node: "bench", level: Level::Warn, more };
+    let server = Server::start(&Options { what: What::Purser, bytes: 0 }, &settings, file)?;
+    let warm = Reading::begin(server.address, &people, scale.readers);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    warm.end().await?;
+    let alone = Reading::begin(server.address, &people, scale.readers);
+    tokio::time::sleep(Duration::from_secs(scale.seconds)).await;
+    let alone = p99(alone.end().await?);
+    let due = time::plus(purser.clock.now(), LEAD_MS);
+    subscribe(database, due).await?;
+    let wait = due.timestamp_millis() - purser.clock.now().timestamp_millis();
+    tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
+    let meanwhile = Reading::begin(server.address, &people, scale.readers);
+    let lasted = drained(database, due, scale.users).await?;
+    let meanwhile = p99(meanwhile.end().await?);
+    check(database, scale.users).await?;
+    let rate = f64::from(scale.users) / lasted.as_secs_f64();
+    let factor = meanwhile.as_secs_f64() / alone.as_secs_f64();
+    let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
+    println!(
+        "{} subscriptions due in one second: {rate:.0}/s (wanted {PER_SECOND_WANTED:.0}), each billed once",
+        scale.users
+    );
+    println!(
+        "  p99 of {} steady readers {:.2} ms, alone {:.2} ms: {factor:.2} times (wanted less than {FACTOR_WANTED})",
+        scale.readers,
+        millis(meanwhile),
+        millis(alone),
+    );
+    let reached = rate >= PER_SECOND_WANTED && factor < FACTOR_WANTED;
+    if reached { Ok(()) } else { Err("not all of it was reached".to_owned()) }
+}
+
+/// Everybody pays for a plan whose period ends at this moment.
+async fn subscribe(database: &Database, due: Timestamp) -> Result<(), String> {
+    let start = time::plus(due, -30 * DAY_MS);
+    let lot = doc! {
+        "id": "$_id", "amount": BALANCE, "remaining": BALANCE, "category": "paid",
+        "priority": 100_i64, "effective_at": start, "source": "$_id",
+    };
+    let subscription = doc! {
+        "enabled": true, "plan": "bench", "expires_at": due, "status": "active",
+        "current_period": { "start": start, "end": due }, "cancel_at_period_end": false,
+        "seq": 1_i64, "price": PRICE, "pending_change": null, "due_at": due,
+        "details": {
+            "id": "$_id", "period": { "unit": "day", "count": 30_i64 }, "credits": 0_i64,
+            "features": [], "anchor": "2026-01-01T00:00:00.000", "steps": 1_i64,
+            "changes": 0_i64, "granted": false,
+        },
+    };
+    let paid = doc! { "$set": {
+        "modules.wallet.balance": BALANCE, "modules.wallet.lots": [lot],
+        "modules.subscription": subscription,
+    } };
+    let users = database.collection::<Document>("users");
+    #[expect(clippy::disallowed_methods, reason = "what is measured begins after it")]
+    let subscribed = users.update_many(doc! {}, vec![paid]).await;
+    subscribed.map(drop).map_err(|error| format!("nobody is subscribed: {}", error.kind))
+}
+
+/// How long it took from the first one that was billed until none was due.
+async fn drained(database: &Database, due: Timestamp, users: u32) -> Result<Duration, String> {
+    let (asked, mut begun) = (Instant::now(), None);
+    while asked.elapsed() < PATIENCE {
+        let waiting = doc! { "modules.subscription.due_at": { "$lte": due } };
+        let left = database.collection::<Document>("users").count_documents(waiting).await;
+        let left = left.map_err(|_| "those who wait cannot be counted")?;
+        if left < u64::from(users) {
+            begun.get_or_insert_with(Instant::now);
+        }
+        if left == 0 {
+            return Ok(begun.map_or(LOOK_EVERY, |begun| begun.elapsed()).max(LOOK_EVERY));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Err("not everybody was billed in time".to_owned())
+}
+
+/// One debit for each, and each balance less by it.
+async fn check(database: &Database, users: u32) -> Result<(), String> {
+    let count = |collection: &'static str, filter: Document| async move {
+        let counted = database.collection::<Document>(collection).count_documents(filter).await;
+        counted.map_err(|_| format!("{collection} cannot be counted"))
+    };
+    let debits = count("wallet_entries", doc! { "kind": "debit" }).await?;
+    let paid = count("users", doc! { "modules.wallet.balance": BALANCE - PRICE }).await?;
+    if (debits, paid) == (users.into(), users.into()) {
+        return Ok(());
+    }
+    Err(format!("{debits} debits and {paid} who have paid once, of {users}"))
+}
+
+/// Readers until they are told to end.
+struct Reading {
+    over: Arc<AtomicBool>,
+    readers: JoinSet<Result<Vec<Duration>, String>>,
+}
+
+impl Reading {
+    fn begin(address: SocketAddr, people: &Arc<People>, count: usize) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut readers = JoinSet::new();
+        for number in 0..count {
+            readers.spawn(read(address, Arc::clone(people), number, Arc::clone(&over)));
+        }
+        Self { over, readers }
+    }
+
+    async fn end(mut self) -> Result<Vec<Duration>, String> {
+        self.over.store(true, Ordering::Relaxed);
+        let mut times = Vec::new();
+        while let Some(read) = self.readers.join_next().await {
+            times.extend(read.map_err(|_| "a reader panicked")??);
+        }
+        Ok(times)
+    }
+}
+
+async fn read(
+    address: SocketAddr,
+    people: Arc<People>,
+    number: usize,
+    over: Arc<AtomicBool>,
+) -> Result<Vec<Duration>, String> {
+    let mut asker = Asker::connect(address, &people.key, Seen::Forgotten).await?;
+    let (mut times, mut turn) = (Vec::new(), number);
+    while !over.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        asker.read(&people.ids[pick(turn, people.ids.len())]).await?;
+        times.push(asked.elapsed());
+        turn += 97;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(times)
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or_default().max(Duration::from_micros(1))
+}
