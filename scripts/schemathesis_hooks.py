@@ -170,8 +170,9 @@ WAYS = ["email", "phone", "username", "app_username", "account_number", "id", "i
 
 
 def only_ask_with_a_key(case):
-    """Of a wallet's operations a dry run needs no Idempotency-Key, but no document can say so."""
-    if "/wallet/" in case.operation.path and "Idempotency-Key" not in (case.headers or {}):
+    """What moves credits needs no Idempotency-Key for a dry run, but no document can say so."""
+    moves = "/wallet/" in case.operation.path or "/subscription" in case.operation.path
+    if moves and "Idempotency-Key" not in (case.headers or {}):
         case.query = {name: value for name, value in (case.query or {}).items() if name != "dry_run"}
 
 

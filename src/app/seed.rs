@@ -20,7 +20,7 @@ use crate::connections::{self, Outcome};
 use crate::http::json;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, UserId};
-use crate::modules::wallet;
+use crate::modules::{referrals, subscription, wallet};
 
 #[derive(Args)]
 pub struct Options {
@@ -64,6 +64,8 @@ struct SeededApp {
 
 const APPS: &str = include_str!("../../seed/apps.json");
 const PEOPLE: &str = include_str!("../../seed/people.json");
+const PLANS: &str = include_str!("../../seed/plans.json");
+const PROGRAMMES: &str = include_str!("../../seed/programmes.json");
 
 pub(super) type Variables = BTreeMap<String, String>;
 
@@ -124,7 +126,32 @@ pub async fn load(purser: &Purser, variables: &mut Variables) -> Result<(), Faul
     for person in people {
         seed_person(purser, variables, &keys, person).await?;
     }
+    offers(purser, variables).await
+}
+
+/// What is on sale, and what is promised for referrals.
+async fn offers(purser: &Purser, variables: &Variables) -> Result<(), Fault> {
+    let bodies = |text: &str| -> Result<Vec<Value>, Fault> {
+        serde_json::from_str(text).map_err(|_| Fault::internal("seed/ is not what seeding expects"))
+    };
+    for body in bodies(PLANS)? {
+        let grant = as_admin::<subscription::CreatePlan>(purser, variables).await?;
+        let plan = subscription::new_plan(&json::typed(body)?, grant.now())?;
+        unless_there(subscription::create_plan(&grant, &purser.store, plan).await)?;
+    }
+    for body in bodies(PROGRAMMES)? {
+        let grant = as_admin::<referrals::CreateProgramme>(purser, variables).await?;
+        let programme = referrals::new_programme(&json::typed(body)?, grant.now())?;
+        unless_there(referrals::create_programme(&grant, &purser.store, programme).await)?;
+    }
     Ok(())
+}
+
+fn unless_there<T>(created: Result<T, Fault>) -> Result<(), Fault> {
+    match created {
+        Err(fault) if fault.code() == Code::AlreadyExists => Ok(()),
+        created => created.map(drop),
+    }
 }
 
 /// An operator's key that works: the one that is known, or a new operator's.

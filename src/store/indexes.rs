@@ -140,7 +140,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
         }
         "apps" => vec![one("keys.id").unique().where_exists("keys.id"), one("status")],
         "operators" => vec![one("key_id").unique().where_exists("key_id")],
-        "identities" => vec![one("user_id")],
+        "identities" | "referral_codes" => vec![one("user_id")],
         "accounts" => vec![one("customer_id")],
         "registrations" => vec![
             Index::expiring("expires_at"),
@@ -157,7 +157,6 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // Those of one app.
             Index::on(doc! { "user_id": 1, "app_id": 1, "created_at": -1, "seq": -1 }),
         ],
-        "referral_codes" => vec![one("user_id")],
         "referrals" => vec![
             // What the worker looks for, the one that was looked at the longest ago first.
             Index::on(doc! { "status": 1, "look_at": 1 }),

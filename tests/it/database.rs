@@ -339,6 +339,24 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
         ),
         ("user_audit_logs", doc! { "user_id": id, "app_id": "external_app_001" }, Some(newest)),
         ("users", doc! { "modules.wallet.due_at": { "$lte": long_ago } }, Some(due)),
+        (
+            "users",
+            doc! { "modules.subscription.due_at": { "$lte": long_ago } },
+            Some(doc! { "modules.subscription.due_at": 1 }),
+        ),
+        (
+            "users",
+            doc! { "modules.subscription.owes": { "$exists": true },
+            "$expr": { "$gte": ["$modules.wallet.balance", "$modules.subscription.owes"] } },
+            None,
+        ),
+        ("plans", doc! { "apps": "shop", "status": "active" }, Some(doc! { "_id": 1 })),
+        (
+            "referrals",
+            doc! { "status": "pending", "look_at": { "$not": { "$gt": long_ago } } },
+            Some(doc! { "look_at": 1 }),
+        ),
+        ("referrals", doc! { "status": "flagged" }, Some(doc! { "_id": 1 })),
         ("users", doc! { "account_number": { "$eq": "12345678901287" } }, None),
         (
             "wallet_entries",

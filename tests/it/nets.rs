@@ -309,7 +309,8 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         | "reactivate_user"
         | "approve_registration"
         | "decline_registration"
-        | "backfill_module" => json!({}),
+        | "backfill_module"
+        | "make_referral_code" => json!({}),
         "register_module" => module(&format!("new_{number}"), "active"),
         "change_module" => json!({ "description": format!("The {number}th") }),
         "publish_module_version" => json!({
@@ -322,7 +323,6 @@ fn body(operation: &str, props: &Props) -> Option<Value> {
         "transfer_credits" => json!({ "amount": 1, "to": { "user_id": props.payee } }),
         "start_subscription" => json!({ "plan": "basic" }),
         "change_subscription" => json!({ "plan": "premium" }),
-        "make_referral_code" => json!({}),
         "redeem_referral_code" => json!({ "code": "PAYEE-1", "device": "one" }),
         "create_programme" => programme(&format!("programme_{number}")),
         "change_programme" => json!({ "referee_credits": i64::from(number) + 1 }),

@@ -20,6 +20,7 @@ fn shop(purser: &Purser) -> Principal {
     )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is sent is written where it is sent")]
 fn programme(purser: &Purser, event: &str, more: Value) {
     let mut body = json!({ "programme": "standard", "display_name": "Bring a friend",
         "event": event, "referrer_credits": 100, "referee_credits": 50, "credits_days": 90 });

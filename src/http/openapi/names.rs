@@ -115,6 +115,8 @@ fn describe_schema(schema: &mut Value) {
 const LISTS: &[(&[&str], &str, &str)] = &[
     (&["permissions", "default_permissions"], "^(read|write|[a-z0-9_]{3,64}_access)$", "read"),
     (&["roles"], NAME, "member"),
+    (&["apps"], NAME, "external_app_001"),
+    (&["features"], "^[a-z0-9_.:-]{1,64}$", "export"),
 ];
 
 fn describe_list(name: &str, schema: &mut Value) {

@@ -37,7 +37,11 @@ pub struct Paper;
 #[schema(as = ReferralCodeBody)]
 pub struct CodeBody {
     /// One of the person's choice, theirs for good; a random one, unless sent.
-    #[schema(min_length = 4, max_length = 20, example = "JOHNS-FRIENDS")]
+    #[schema(
+        max_length = 20,
+        pattern = "^-*([0-9A-TV-Za-tv-z]-*){4,20}$",
+        example = "JOHNS-FRIENDS"
+    )]
     #[serde(default)]
     code: Option<String>,
 }
@@ -46,7 +50,7 @@ pub struct CodeBody {
 #[serde(deny_unknown_fields)]
 pub struct RedeemBody {
     /// In capitals or not; what looks alike is taken for alike.
-    #[schema(min_length = 4, max_length = 20, example = "7K3M9QXZ")]
+    #[schema(max_length = 20, pattern = "^-*([0-9A-TV-Za-tv-z]-*){4,20}$", example = "7K3M9QXZ")]
     code: String,
     /// `standard`, unless sent.
     #[schema(pattern = "^[a-z0-9_]{3,64}$", example = "standard")]

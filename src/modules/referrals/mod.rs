@@ -35,8 +35,10 @@ use super::shown;
 use crate::kernel::time::Timestamp;
 use crate::users::Module;
 
-pub use actions::{RewardReferral, WRITING};
-pub use admin::{Paper as AdminPaper, routes as admin_routes};
+pub use actions::{CreateProgramme, RewardReferral, WRITING};
+pub use admin::{
+    Paper as AdminPaper, create as create_programme, new_programme, routes as admin_routes,
+};
 pub use http::{Paper, routes};
 pub use record::{Case, CodeOf, Programme};
 pub use reward::{reward, survey};

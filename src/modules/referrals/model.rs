@@ -233,7 +233,8 @@ mod tests {
         assert_eq!(judge(&young, &old, None, at), Ok(()));
         assert_eq!(judge(&old, &young, None, at), Err(Refusal::ReferrerYounger));
         assert_eq!(judge(&old, &old, None, at), Err(Refusal::OwnCode));
-        let twin = Member { customer_id: old.customer_id, ..young.clone() };
+        let mut twin = young.clone();
+        twin.customer_id = old.customer_id;
         assert_eq!(judge(&twin, &old, None, at), Err(Refusal::SameCustomer));
         let late = Timestamp::from_millis(1001 + REDEEM_DAYS * DAY_MS);
         assert_eq!(judge(&young, &old, None, late), Err(Refusal::TooLate));

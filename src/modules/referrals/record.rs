@@ -14,6 +14,7 @@ use crate::users::{User, UserStatus};
 
 /// `modules.referrals`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the source document")]
 pub struct Referrals {
     pub enabled: bool,
     /// The one that is shown; others that the person had still count.

@@ -38,6 +38,12 @@ pub struct Money {
     pub granted: i64,
 }
 
+enum Paid {
+    /// The entry; none where it is free.
+    With(Option<LedgerId>),
+    Not,
+}
+
 /// A person's subscription while a unit works on it.
 pub struct Open<'t, 'w, 'b> {
     till: &'t Till,
@@ -91,7 +97,7 @@ impl Open<'_, '_, '_> {
         match contract.turn(self.at, self.zone) {
             Turn::Nothing => Ok(false),
             Turn::Ends(after) => {
-                self.contract = Some(after);
+                self.contract = Some(*after);
                 Ok(false)
             }
             Turn::Bill(bill) => self.bill(*bill),
@@ -101,12 +107,12 @@ impl Open<'_, '_, '_> {
     fn bill(&mut self, bill: Bill) -> Result<bool, Stop> {
         let Bill { amount, paid, unpaid } = bill;
         match self.pay(amount, &paid.reference())? {
-            Some(charge) => {
+            Paid::With(charge) => {
                 self.contract = Some(Contract { charge, ..paid });
                 self.grant()?;
                 Ok(true)
             }
-            None => {
+            Paid::Not => {
                 self.contract = unpaid.or(self.contract.take());
                 Ok(false)
             }
@@ -114,13 +120,13 @@ impl Open<'_, '_, '_> {
     }
 
     /// Nobody who is not there to use it is billed; whoever cannot pay owes it.
-    fn pay(&mut self, amount: i64, reference: &str) -> Result<Option<Option<LedgerId>>, Stop> {
+    fn pay(&mut self, amount: i64, reference: &str) -> Result<Paid, Stop> {
         if self.before.status != UserStatus::Active {
-            return Ok(None);
+            return Ok(Paid::Not);
         }
         match self.take(amount, reference) {
-            Ok(charge) => Ok(Some(charge)),
-            Err(Stop::Refused(fault)) if waits(&fault) => Ok(None),
+            Ok(charge) => Ok(Paid::With(charge)),
+            Err(Stop::Refused(fault)) if waits(&fault) => Ok(Paid::Not),
             Err(other) => Err(other),
         }
     }
@@ -192,7 +198,7 @@ impl Open<'_, '_, '_> {
     pub fn close(self) -> Result<(Option<Contract>, Money), Stop> {
         let Self { work, before, contract, app, money, .. } = self;
         if let Some(contract) = &contract {
-            let after = before.subscription().with(contract.clone(), app);
+            let after = before.subscription().with(contract, app);
             work.revise(&before, &before.with(after))?;
         }
         Ok((contract, money))

@@ -90,11 +90,7 @@ fn switch(open: &mut Open<'_, '_, '_>, contract: &Contract, terms: Terms) -> Res
     if let Some(charge) = contract.charge {
         open.put_back(charge, switch.refund, &reference)?;
     }
-    after.charge = match open.take(switch.charge, &reference)? {
-        Some(charge) => Some(charge),
-        // A trial keeps having none; a rest that costs nothing has nothing to give back.
-        None => None,
-    };
+    after.charge = open.take(switch.charge, &reference)?;
     open.contract = Some(after);
     Ok(())
 }

@@ -40,8 +40,8 @@ use super::shown;
 use crate::kernel::time::Timestamp;
 use crate::users::Module;
 
-pub use actions::{RenewSubscription, WRITING};
-pub use admin::{Paper as AdminPaper, routes as admin_routes};
+pub use actions::{CreatePlan, RenewSubscription, WRITING};
+pub use admin::{Paper as AdminPaper, create as create_plan, new_plan, routes as admin_routes};
 pub use http::{Paper, routes};
 pub use plan::Plan;
 pub use renewal::{Round, Whom, renew, survey};

@@ -95,7 +95,7 @@ impl Subscription {
     }
 
     /// The same person's with this contract, sold by `app`.
-    pub fn with(&self, contract: Contract, app: Option<AppId>) -> Self {
+    pub fn with(&self, contract: &Contract, app: Option<AppId>) -> Self {
         let Contract { id, status, terms, period, seq, anchor, steps, pending, .. } =
             contract.clone();
         Self {

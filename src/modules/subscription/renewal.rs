@@ -130,14 +130,14 @@ fn due(now: Timestamp) -> Document {
     doc! { DUE_AT: { "$lte": now } }
 }
 
-/// Whoever owes, and whose wallet has enough: what of it can be spent, the unit decides.
+/// Whoever owes, and whose wallet has enough: what of it can be spent, and whether the person is there,
+/// the unit decides.
 fn solvent() -> Document {
     let wallet = |field: &str| doc! { "$ifNull": [format!("$modules.wallet.{field}"), 0_i64] };
     let free = doc! { "$subtract": [wallet("balance"), wallet("held")] };
     doc! {
         OWES: { "$exists": true },
         "modules.wallet.frozen": { "$ne": true },
-        "status": "active",
         "$expr": { "$gte": [free, format!("${OWES}")] },
     }
 }

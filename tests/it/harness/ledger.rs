@@ -10,22 +10,30 @@ use super::Purser;
 
 /// The balance of each wallet is the sum of its entries and of what remains of its lots, what is held
 /// that of its entries and of its open holds; entries are numbered without gaps, each goes on from
-/// the one before; what one loses in a transfer another has; sums that are kept are right.
+/// the one before; what one loses in a transfer another has; sums that are kept are right. Whoever
+/// counts referrals has an entry for each.
 pub fn check(purser: &Purser) {
     let mut by_user: BTreeMap<String, Vec<Document>> = BTreeMap::new();
     let (mut transferred, mut tallies) = (0, BTreeMap::new());
+    let mut referred: BTreeMap<String, i64> = BTreeMap::new();
     for entry in purser.db_find("wallet_entries", doc! {}) {
         let user = entry.get_object_id("user_id").expect("a user").to_hex();
         if entry.get_str("kind").expect("a kind").starts_with("transfer_") {
             transferred += number(&entry, "balance_change");
         }
         count(&mut tallies, &entry);
+        if entry.get_str("reference").expect("a text").ends_with(":referrer") {
+            *referred.entry(user.clone()).or_default() += 1;
+        }
         by_user.entry(user).or_default().push(entry);
     }
     assert_eq!(transferred, 0, "transfers conserve credits");
     for user in purser.db_find("users", doc! {}) {
         let id = user.get_object_id("_id").expect("an id").to_hex();
         let wallet = user.get_document("modules").and_then(|it| it.get_document("wallet"));
+        let referrals = user.get_document("modules").and_then(|it| it.get_document("referrals"));
+        let counted = referrals.map_or(0, |it| number(it, "referrals_count"));
+        assert_eq!(counted, referred.remove(&id).unwrap_or(0), "{id}: rewarded referrals");
         let Ok(wallet) = wallet else { continue };
         agrees(&id, wallet, by_user.remove(&id).unwrap_or_default());
     }

@@ -9,4 +9,6 @@ mod commands;
 mod http;
 mod wire;
 
+pub use commands::create;
 pub use http::{Paper, routes};
+pub use wire::new_programme;

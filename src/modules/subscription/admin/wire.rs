@@ -10,7 +10,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::{AppId, NAME_RULE, Name};
 use crate::kernel::text;
 use crate::kernel::time::Timestamp;
-use crate::modules::subscription::model::calendar::{Cycle, count_max};
+use crate::modules::subscription::model::calendar::{COUNT_MAX, Cycle};
 use crate::modules::subscription::plan::{Plan, PlanStatus};
 
 /// A plan to be put on sale.
@@ -90,7 +90,7 @@ pub fn new_plan(body: &PlanBody, now: Timestamp) -> Result<Plan, Fault> {
     if let Some(days) = body.credits_days {
         checks.number("/credits_days", days, 1, CREDITS_DAYS_MAX);
     }
-    checks.number("/period/count", body.period.count, 1, count_max(body.period.unit));
+    checks.number("/period/count", body.period.count, 1, COUNT_MAX);
     checks.number("/price", body.price, 0, CREDITS_MAX);
     checks.number("/trial_days", body.trial_days, 0, TRIAL_DAYS_MAX);
     checks.number("/credits", body.credits, 0, CREDITS_MAX);

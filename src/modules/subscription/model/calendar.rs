@@ -32,15 +32,8 @@ pub enum Unit {
     Year,
 }
 
-/// The most units that one period has: no period is longer than about ten years.
-pub fn count_max(unit: Unit) -> i64 {
-    match unit {
-        Unit::Day => 366,
-        Unit::Week => 104,
-        Unit::Month => 60,
-        Unit::Year => 10,
-    }
-}
+/// The most units that one period has.
+pub const COUNT_MAX: i64 = 366;
 
 /// The clock on the person's wall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -100,7 +100,7 @@ pub struct Contract {
 pub enum Turn {
     Nothing,
     /// It is over.
-    Ends(Contract),
+    Ends(Box<Contract>),
     Bill(Box<Bill>),
 }
 
@@ -199,7 +199,7 @@ impl Contract {
             return Turn::Nothing;
         }
         if !self.is_entitled(at) {
-            return Turn::Ends(self.ended());
+            return Turn::Ends(Box::new(self.ended()));
         }
         let paid = self.next(zone);
         let unpaid = self.due_at().is_some_and(|due| due <= at).then(|| Self {
@@ -214,9 +214,7 @@ impl Contract {
     fn next(&self, zone: Zone) -> Self {
         let start = self.period.end;
         let terms = self.terms_at(start).clone();
-        let anew = self.status_before_billing() == Status::Trialing
-            || self.seq == 0
-            || terms.period != self.terms.period;
+        let anew = self.seq == 0 || terms.period != self.terms.period;
         let anchor = if anew { zone.civil(start) } else { self.anchor };
         let mut steps = if anew { 1 } else { self.steps + 1 };
         let mut end = zone.moment(anchor.plus(terms.period, steps));
@@ -239,10 +237,6 @@ impl Contract {
             changes: 0,
             tried_at: None,
         }
-    }
-
-    fn status_before_billing(&self) -> Status {
-        if self.seq == 0 { Status::Trialing } else { self.status }
     }
 
     fn ended(&self) -> Self {

@@ -89,7 +89,7 @@ fn what_is_not_paid_is_tried_again_four_times_and_over_after_the_grace() {
                 tried.push(due.timestamp_millis() - end.timestamp_millis());
                 owing = bill.unpaid.expect("it was due");
             }
-            Turn::Ends(ended) => owing = ended,
+            Turn::Ends(ended) => owing = *ended,
             Turn::Nothing => panic!("something is due when it is due"),
         }
     }
@@ -313,7 +313,7 @@ impl World {
                 Turn::Nothing => return,
                 Turn::Ends(ended) => {
                     assert!(self.over(&contract), "it ends only when its time is over");
-                    self.keep(ended);
+                    self.keep(*ended);
                     return;
                 }
                 Turn::Bill(bill) => {
