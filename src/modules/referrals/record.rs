@@ -70,14 +70,14 @@ pub struct Member {
     pub status: UserStatus,
     pub created_at: Timestamp,
     pub customer_id: CustomerId,
-    modules: Held,
+    pub modules: Held,
     #[serde(skip_serializing)]
-    revised_at: Timestamp,
+    pub revised_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Held {
-    referrals: Referrals,
+pub struct Held {
+    pub referrals: Referrals,
 }
 
 impl Record for Member {

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Duration, LocalResult, Months, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{
+    DateTime, Duration, LocalResult, Months, NaiveDateTime, TimeZone as _, Timelike as _, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,12 +60,15 @@ impl Zone {
     /// The first moment at which clocks show this; where they jump over it, the first one after.
     pub fn moment(self, civil: Civil) -> Timestamp {
         let mut shown = civil.0;
-        for _ in 0..QUARTERS_MAX {
+        for _ in 0..MINUTES_MAX {
             match self.0.from_local_datetime(&shown) {
                 LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => {
                     return Timestamp::from_millis(at.timestamp_millis());
                 }
-                LocalResult::None => shown += Duration::minutes(15),
+                // Clocks jump from one whole minute to another.
+                LocalResult::None => {
+                    shown = whole_minute(shown) + Duration::minutes(1);
+                }
             }
         }
         Timestamp::from_millis(civil.0.and_utc().timestamp_millis())
@@ -71,7 +76,11 @@ impl Zone {
 }
 
 /// A zone has once skipped a whole day.
-const QUARTERS_MAX: u32 = 4 * 25;
+const MINUTES_MAX: u32 = 60 * 25;
+
+fn whole_minute(shown: NaiveDateTime) -> NaiveDateTime {
+    shown.with_second(0).and_then(|it| it.with_nanosecond(0)).unwrap_or(shown)
+}
 
 impl Civil {
     /// `steps` periods later; months end on their last day where they lack this one.
