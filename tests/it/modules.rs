@@ -296,7 +296,7 @@ fn a_schema_that_is_not_acceptable_is_refused_with_the_place_and_what_would_be()
     };
 
     for (schema, defaults, pointer) in [
-        (json!({ "points": "nubmer" }), json!({}), "/schema/points"),
+        (json!({ "points": "numeral" }), json!({}), "/schema/points"),
         (json!({ "points": "integer" }), json!({ "points": "none" }), "/defaults/points"),
         (json!({ "$where": "string" }), json!({}), "/schema/$where"),
         (json!({ "a.b": "string" }), json!({}), "/schema/a.b"),
