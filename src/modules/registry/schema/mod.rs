@@ -6,7 +6,7 @@
 //! *migration* moves data from one version to the next, and whether a new version is *breaking*.
 //!
 //! Invariants (proptest in `tests`): both ways of writing come to the same tree; `restore(to_json(s))`
-//! is `s`; a naive reading of the tree and the compiled validator agree; where [`breaking`] names
+//! is `s`; a naive reading of the tree and the compiled validator agree; where [`breaking()`] names
 //! nothing, every document that was valid is valid after [`upcast`]. Objects are always closed, and
 //! the root always has the required boolean `enabled`.
 //!
