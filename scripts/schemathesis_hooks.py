@@ -188,7 +188,7 @@ FREE = r"/app_profile/(preferences|custom_fields)(/|$)"
 
 # What is refused in `errors[]` of a 422 though it fits its schema: code, and where that may be.
 # Never put a code here that says that a body has the wrong shape (`wrong_type`, `unknown_field`,
-# `unknown_parameter`), and say as exactly as possible where.
+# `unknown_parameter`), and say as exactly as possible where. Where a place is free, any code may be.
 BEYOND_SCHEMA = [
     ("looks_like_address", r"^/username$", "a username that could be taken for an identifier"),
     ("repeated", r"^/roles/", "the same name twice among objects"),
@@ -213,6 +213,13 @@ BEYOND_SCHEMA = [
     ("invalid_key", r"^/metadata$", "a name: no control characters, no blanks around it"),
     ("too_long", r"^/metadata/", "NUL"),
     ("too_many", r"^from$", "the entries that a statement would have"),
+    ("unknown_permission", r"^/permissions/", "permissions of other records, the modules"),
+    (None, r"^/(schema|defaults|migration)(/|$)", "what a schema of schemas would have to say"),
+    ("reserved", r"^/module_name$", "names that mean something else"),
+    ("version_too_low", r"^/version$", "the versions that there are"),
+    ("unknown", r"^/apps/", "the id of another record, an app"),
+    ("not_first_party", r"^/apps/", "what that app is"),
+    ("beyond_ceiling", r"^/apps/", "what that app may hold"),
 ]
 
 # The same for `not_accepted`, by what it says: the meaning of texts.
@@ -240,6 +247,9 @@ MEANINGS = [
     r"^a time to come, and after effective_at$",
     r"^only with `expired: extend`$",
     r"^somebody else's wallet$",  # whose the path names
+    r"^the size of a checkpoint",  # of which there are some
+    r"^another than that of a built-in module$",
+    r"^active, inactive or deprecated: what was in use is no draft again$",
     r"^an IP address(, or a prefix as it is stored$| or a network)",  # digits that are none
 ]
 
@@ -263,7 +273,7 @@ def is_beyond_schema(error):
     # What the wallet has already.
     if (code, place) == ("out_of_range", "/amount") and detail.startswith("the balance would grow beyond"):
         return True
-    if any(code == known and re.search(where, place) for known, where, _ in BEYOND_SCHEMA):
+    if any(known in (None, code) and re.search(where, place) for known, where, _ in BEYOND_SCHEMA):
         return True
     return code == "not_accepted" and any(re.search(known, detail) for known in MEANINGS)
 
