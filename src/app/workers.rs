@@ -156,12 +156,13 @@ const RENEWALS_LEASE: Duration = Duration::from_secs(15);
 /// it says that it still is, and looks at those who owe.
 async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
     let per_second = purser.config.subscription.renewals_per_second;
+    let due = Whom::Due(purser.config.subscription.renewals_at_once);
     while purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
         renewal_round(purser, Whom::Solvent).await?;
         let second = Instant::now();
         while second.elapsed() < Duration::from_secs(1) {
             let begun = Instant::now();
-            let round = renewal_round(purser, Whom::Due).await?;
+            let round = renewal_round(purser, due).await?;
             if !round.more {
                 return survey_renewals(purser).await;
             }
@@ -176,7 +177,8 @@ async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
 /// Bills every subscription that is due.
 pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
     renewal_round(purser, Whom::Solvent).await?;
-    while renewal_round(purser, Whom::Due).await?.more {}
+    let due = Whom::Due(purser.config.subscription.renewals_at_once);
+    while renewal_round(purser, due).await?.more {}
     survey_renewals(purser).await
 }
 

@@ -7,6 +7,7 @@ pub struct Subscription {
     /// 0: not by this node.
     pub renewal_seconds: u64,
     pub renewals_per_second: u32,
+    pub renewals_at_once: usize,
 }
 
 impl Subscription {
@@ -14,6 +15,7 @@ impl Subscription {
         Self {
             renewal_seconds: section.number("renewal_seconds", 0..=3600),
             renewals_per_second: section.number("renewals_per_second", 1..=100_000),
+            renewals_at_once: section.number("renewals_at_once", 1..=1000),
         }
     }
 }

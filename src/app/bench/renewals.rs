@@ -28,6 +28,9 @@ pub struct Scale {
     /// How many the server bills in a second at most.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     per_second: u32,
+    /// How many of them at once.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    at_once: u32,
     /// Readers; each asks every ten milliseconds.
     #[arg(long, default_value_t = 4)]
     readers: usize,
@@ -56,6 +59,7 @@ pub async fn run(
     let more = vec![
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "1".to_owned()),
         ("PURSER__SUBSCRIPTION__RENEWALS_PER_SECOND", scale.per_second.to_string()),
+        ("PURSER__SUBSCRIPTION__RENEWALS_AT_ONCE", scale.at_once.to_string()),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0".to_owned()),
     ];
     let settings = Settings { node: "bench", level: Level::Warn, more };

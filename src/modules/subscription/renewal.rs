@@ -22,12 +22,9 @@ use crate::modules::PurseRef;
 use crate::modules::backlog::{BACKLOG_MAX, Backlog};
 use crate::store::{Query, Record, Store};
 
-/// People that are billed at once: a second has many small rounds, since whoever reads meanwhile feels
-/// a large one.
-const PAGE: usize = 100;
-const AT_ONCE: usize = 100;
 /// The most of those who owe that are tried in a round; others have their next attempt.
 const SOLVENT_MAX: usize = 1000;
+const SOLVENT_AT_ONCE: usize = 100;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,8 +85,8 @@ const OWES: &str = "modules.subscription.owes";
 /// Who is looked at in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// Those whose time came first.
-    Due,
+    /// So many of those whose time came first, all at once.
+    Due(usize),
     /// Those who owe, and whose wallet may have enough by now.
     Solvent,
 }
@@ -103,10 +100,10 @@ pub async fn renew(
     whom: Whom,
 ) -> Result<Round, Fault> {
     let people = people(grant, store, whom).await?;
-    let (looked_at, more) = (people.len(), whom == Whom::Due && people.len() == PAGE);
+    let (looked_at, more) = (people.len(), whom == Whom::Due(people.len()));
     let billed = people.into_iter().map(|due| one(grant, store, purse, due));
     let billed: Vec<_> =
-        futures_util::stream::iter(billed).buffer_unordered(AT_ONCE).collect().await;
+        futures_util::stream::iter(billed).buffer_unordered(whom.at_once()).collect().await;
     let mut failed = None;
     let mut done = 0;
     for outcome in billed {
@@ -123,6 +120,15 @@ pub async fn renew(
     match failed {
         Some(fault) if done == 0 => Err(fault),
         _ => Ok(Round { looked_at, more: more && done > 0 }),
+    }
+}
+
+impl Whom {
+    fn at_once(self) -> usize {
+        match self {
+            Self::Due(people) => people.max(1),
+            Self::Solvent => SOLVENT_AT_ONCE,
+        }
     }
 }
 
@@ -149,7 +155,7 @@ async fn people(
 ) -> Result<Vec<Due>, Fault> {
     let of = |filter| Query::of(Subscriber::KIND.collection, filter);
     let query = match whom {
-        Whom::Due => of(due(grant.now())).sort(doc! { DUE_AT: 1 }).limit(PAGE),
+        Whom::Due(people) => of(due(grant.now())).sort(doc! { DUE_AT: 1 }).limit(people),
         Whom::Solvent => of(solvent()).limit(SOLVENT_MAX),
     };
     let seen = doc! { "modules.subscription.seq": 1, "modules.subscription.details.id": 1 };
