@@ -126,8 +126,11 @@ fn a_new_person_gets_module_defaults_a_customer_an_account_and_a_data_key() {
             "wallet": { "enabled": true, "balance": 0_i64, "currency": "credits",
                 "last_updated": purser.now(), "held": 0_i64, "seq": 0_i64, "lots": [], "holds": [],
                 "frozen": false },
-            "subscription": { "enabled": false, "plan": null, "expires_at": null },
-            "referrals": { "enabled": true, "referral_code": null, "referrals_count": 0_i64 },
+            "subscription": { "enabled": false, "plan": null, "expires_at": null, "status": null,
+                "current_period": null, "cancel_at_period_end": false, "seq": 0_i64,
+                "price": 0_i64, "pending_change": null },
+            "referrals": { "enabled": true, "referral_code": null, "referrals_count": 0_i64,
+                "referred_by": null, "rewarded": false },
         }
     );
     assert_eq!(
