@@ -47,23 +47,42 @@ pub async fn run(purser: Purser) {
     }
 }
 
-/// Books what has ended by time, again and again, unless another node does.
-pub async fn run_expiry(purser: Purser) {
-    let seconds = purser.config.wallet.expiry_seconds;
+/// Does `work` again and again, if the configuration wants this node to; what fails is told, and tried
+/// the next time.
+async fn every<F>(seconds: u64, failed: &'static str, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), Fault>>,
+{
     if seconds == 0 {
         return;
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(fault) = expire_credits(&purser).await {
-            tracing::warn!(
-                code = fault.code().name(),
-                cause = fault.cause(),
-                "credits that ended were not booked"
-            );
+        if let Err(fault) = work().await {
+            tracing::warn!(code = fault.code().name(), cause = fault.cause(), "{failed}");
         }
     }
+}
+
+/// Books what has ended by time, unless another node does.
+pub async fn run_expiry(purser: Purser) {
+    let seconds = purser.config.wallet.expiry_seconds;
+    every(seconds, "credits that ended were not booked", || expire_credits(&purser)).await;
+}
+
+/// Rewards referrals as they are earned.
+pub async fn run_rewards(purser: Purser) {
+    let seconds = purser.config.referrals.reward_seconds;
+    let failed = "referrals that are earned were not rewarded";
+    every(seconds, failed, || reward_referrals(&purser)).await;
+}
+
+/// Bills subscriptions whose period is over, unless another node does.
+pub async fn run_renewals(purser: Purser) {
+    let seconds = purser.config.subscription.renewal_seconds;
+    every(seconds, "subscriptions that are due were not billed", || renew_in_turn(&purser)).await;
 }
 
 /// Jobs of one node at a time: a slow one holds up no other.
@@ -93,26 +112,6 @@ pub async fn run_jobs(purser: Purser) {
     }
 }
 
-/// Rewards referrals as they are earned.
-pub async fn run_rewards(purser: Purser) {
-    let seconds = purser.config.referrals.reward_seconds;
-    if seconds == 0 {
-        return;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(fault) = reward_referrals(&purser).await {
-            tracing::warn!(
-                code = fault.code().name(),
-                cause = fault.cause(),
-                "referrals that are earned were not rewarded"
-            );
-        }
-    }
-}
-
 /// Rewards every referral that is earned.
 pub async fn reward_referrals(purser: &Purser) -> Result<(), Fault> {
     let itself =
@@ -127,26 +126,6 @@ pub async fn reward_referrals(purser: &Purser) -> Result<(), Fault> {
     }
     let grant = itself();
     referrals::survey(&grant.pass(), store, figures, grant.now()).await
-}
-
-/// Bills subscriptions whose period is over, unless another node does.
-pub async fn run_renewals(purser: Purser) {
-    let seconds = purser.config.subscription.renewal_seconds;
-    if seconds == 0 {
-        return;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(fault) = renew_in_turn(&purser).await {
-            tracing::warn!(
-                code = fault.code().name(),
-                cause = fault.cause(),
-                "subscriptions that are due were not billed"
-            );
-        }
-    }
 }
 
 /// How long a node has renewals to itself after it last said so: then another takes them up.

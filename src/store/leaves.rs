@@ -110,22 +110,6 @@ impl Store {
         }
     }
 
-    /// Lets go of the lease, so that another process need not wait for its end.
-    pub async fn stop_leading(&self, term: Term) -> Result<(), Fault> {
-        let meta = self.inner().database.collection::<Document>(META);
-        let own = doc! { "_id": LEASE, "holder": self.node().id(), "term": term.0 };
-        let freed = async move {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "whose turn it is, is no record of anybody"
-            )]
-            let free =
-                meta.update_one(own, doc! { "$set": { "holder": "", "until": Timestamp::MIN } });
-            free.await
-        };
-        self.spawn(freed).await?.map(drop).map_err(|error| trouble::fault(&error))
-    }
-
     /// Appends leaves, all or none; `false` where it is somebody else's turn.
     pub async fn append(&self, term: Term, leaves: Vec<Leaf>) -> Result<bool, Fault> {
         let database = self.inner().database.clone();

@@ -14,7 +14,7 @@ use crate::audit::entry::Entry;
 use crate::audit::leaf;
 use crate::audit::tree::Frontier;
 use crate::kernel::fault::Fault;
-use crate::kernel::time::{self, SECOND_MS};
+use crate::kernel::time::{self, SECOND_MS, Timestamp};
 use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Query, Store, Stream, Term, hash};
 use crate::trail::actions::SealTrail;
 
@@ -25,6 +25,8 @@ const LEASE_MS: i64 = 10 * SECOND_MS;
 pub struct Sequencer {
     store: Store,
     term: Term,
+    /// From then on the lease is renewed before anything else.
+    renew_at: Timestamp,
     tree: Frontier,
     stream: Option<Stream>,
     /// Whether the stream may bring what has a leaf already.
@@ -47,22 +49,17 @@ impl Sequencer {
         let Some(term) = store.lead(now, time::plus(now, LEASE_MS)).await? else { return Ok(None) };
         let size = newest(grant, store, doc! {}).await?.map_or(0, |leaf| leaf.number + 1);
         let tree = frontier(&grant.pass(), store, u64::try_from(size).unwrap_or(0)).await?;
-        Ok(Some(Self { store: store.clone(), term, tree, stream: None, overlaps: false }))
+        let (store, renew_at) = (store.clone(), time::plus(now, LEASE_MS / 2));
+        Ok(Some(Self { store, term, renew_at, tree, stream: None, overlaps: false }))
     }
 
     pub fn size(&self) -> u64 {
         self.tree.size()
     }
 
-    pub fn term(&self) -> Term {
-        self.term
-    }
-
     /// What has come, sealed: how many entries; `None` where it is somebody else's turn by now.
     pub async fn step(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
-        let now = grant.now();
-        let held = self.store.lead(now, time::plus(now, LEASE_MS)).await?;
-        if held != Some(self.term) {
+        if !self.leads(grant).await? {
             return Ok(None);
         }
         let Some(stream) = self.stream.take() else { return self.open(grant).await };
@@ -118,9 +115,22 @@ impl Sequencer {
                 Some(appended) => sealed += appended,
                 None => return Ok(None),
             }
-            let now = grant.now();
-            self.store.lead(now, time::plus(now, LEASE_MS)).await?;
+            if !self.leads(grant).await? {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Whether it still is this process's turn. The lease is renewed once half of it is over: whoever
+    /// appends without it is refused anyway.
+    async fn leads(&mut self, grant: &Granted<SealTrail>) -> Result<bool, Fault> {
+        let now = grant.now();
+        if now < self.renew_at {
+            return Ok(true);
+        }
+        let held = self.store.lead(now, time::plus(now, LEASE_MS)).await?;
+        self.renew_at = time::plus(now, LEASE_MS / 2);
+        Ok(held == Some(self.term))
     }
 
     async fn append(
