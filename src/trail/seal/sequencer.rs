@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use bson::oid::ObjectId;
-use bson::{Document, RawDocumentBuf, doc};
-use serde::Deserialize;
+use bson::{Document, doc};
 
 use super::checkpoints::Checkpoints;
 use super::missing::Missing;
@@ -31,15 +30,6 @@ pub struct Sequencer {
     stream: Option<Stream>,
     /// Whether the stream may bring what has a leaf already.
     overlaps: bool,
-}
-
-/// What of an entry its leaf says besides.
-#[derive(Deserialize)]
-struct Mark {
-    #[serde(rename = "_id")]
-    id: ObjectId,
-    subject: String,
-    seq: i64,
 }
 
 impl Sequencer {
@@ -104,9 +94,8 @@ impl Sequencer {
     /// Every entry without a leaf gets one, in the order of subjects and numbers.
     pub async fn catch_up(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
         let (mut missing, mut sealed) = (Missing::look(&self.store), 0);
-        let batch = usize::try_from(BATCH).unwrap_or(1);
         loop {
-            let ids = missing.next(batch).await?;
+            let ids = missing.next(BATCH).await?;
             if ids.is_empty() {
                 return Ok(Some(sealed));
             }
@@ -135,7 +124,7 @@ impl Sequencer {
 
     async fn append(
         &mut self,
-        entries: &[RawDocumentBuf],
+        entries: &[Document],
         position: Option<Document>,
     ) -> Result<Option<usize>, Fault> {
         if entries.is_empty() {
@@ -156,15 +145,14 @@ impl Sequencer {
     async fn without_leaf(
         &self,
         grant: &Granted<SealTrail>,
-        entries: Vec<RawDocumentBuf>,
-    ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        entries: Vec<Document>,
+    ) -> Result<Vec<Document>, Fault> {
         let ids: Vec<_> = entries.iter().filter_map(|it| it.get_object_id("_id").ok()).collect();
         let sealed = Query::of(LEAVES, doc! { "entry_id": { "$in": ids } });
         let sealed: Vec<Leaf> = self.store.list(&grant.pass(), sealed).await?;
         let sealed: HashSet<_> = sealed.into_iter().map(|leaf| leaf.entry_id).collect();
-        let is_new = |entry: &RawDocumentBuf| {
-            entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id))
-        };
+        let is_new =
+            |entry: &Document| entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id));
         Ok(entries.into_iter().filter(is_new).collect())
     }
 
@@ -179,19 +167,17 @@ impl Sequencer {
 }
 
 /// The leaves of entries, in their order.
-pub fn leaves_of(tree: &mut Frontier, entries: &[RawDocumentBuf]) -> Result<Vec<Leaf>, Fault> {
-    let leaf = |raw: &RawDocumentBuf| {
+pub fn leaves_of(tree: &mut Frontier, entries: &[Document]) -> Result<Vec<Leaf>, Fault> {
+    let leaf = |entry: &Document| {
         let broken = |_| Fault::internal("an entry of the trail cannot be read");
-        let mark: Mark = bson::deserialize_from_slice(raw.as_bytes()).map_err(broken)?;
-        let entry = Document::try_from(raw.as_ref()).map_err(broken)?;
-        let leaf_hash = leaf::hash(&leaf::canonical(&entry));
+        let leaf_hash = leaf::hash(&leaf::canonical(entry));
         let number = number(tree.size());
         let nodes = tree.append(leaf_hash);
         Ok(Leaf {
             number,
-            entry_id: mark.id,
-            subject: mark.subject,
-            seq: mark.seq,
+            entry_id: entry.get_object_id("_id").map_err(broken)?,
+            subject: entry.get_str("subject").map_err(broken)?.to_owned(),
+            seq: entry.get_i64("seq").map_err(broken)?,
             leaf_hash: hash(leaf_hash.0),
             nodes: nodes.into_iter().skip(1).map(|node| hash(node.0)).collect(),
             position: None,
@@ -214,10 +200,10 @@ async fn entries(
     grant: &Granted<SealTrail>,
     store: &Store,
     ids: &[ObjectId],
-) -> Result<Vec<RawDocumentBuf>, Fault> {
+) -> Result<Vec<Document>, Fault> {
     let query = Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } });
-    let found: Vec<RawDocumentBuf> = store.list(&grant.pass(), query).await?;
-    let place = |entry: &RawDocumentBuf| {
+    let found: Vec<Document> = store.list(&grant.pass(), query).await?;
+    let place = |entry: &Document| {
         let id = entry.get_object_id("_id").ok();
         ids.iter().position(|wanted| Some(*wanted) == id)
     };
