@@ -63,7 +63,7 @@ pub enum Audit {
 }
 
 /// All kinds of records that have a history.
-const KINDS: &[&Kind] = &[
+pub(super) const KINDS: &[&Kind] = &[
     User::KIND,
     Connection::KIND,
     Identity::KIND,
