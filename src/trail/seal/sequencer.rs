@@ -1,13 +1,13 @@
 //! The sequencer: entries become leaves, one process at a time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use serde::Deserialize;
 
 use super::checkpoints::Checkpoints;
-use super::missing::Missing;
+use super::missing::{Mark, Missing};
 use super::nodes::{frontier, number};
 use crate::access::grant::Granted;
 use crate::audit::entry::Entry;
@@ -15,9 +15,11 @@ use crate::audit::leaf;
 use crate::audit::tree::Frontier;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{self, SECOND_MS, Timestamp};
-use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Query, Store, Stream, Term, hash};
+use crate::store::{LEAVES, Leaf, Lost, News, Path, Query, Store, Stream, Term, hash};
 use crate::trail::actions::SealTrail;
 
+/// Leaves of one transaction.
+const BATCH: u32 = 1000;
 /// Longer than a batch takes; after that another process goes on.
 const LEASE_MS: i64 = 10 * SECOND_MS;
 
@@ -35,7 +37,7 @@ pub struct Sequencer {
 
 /// What of an entry its leaf says besides.
 #[derive(Deserialize)]
-struct Mark {
+struct Named {
     #[serde(rename = "_id")]
     id: ObjectId,
     subject: String,
@@ -106,11 +108,11 @@ impl Sequencer {
         let (mut missing, mut sealed) = (Missing::look(&self.store), 0);
         let batch = usize::try_from(BATCH).unwrap_or(1);
         loop {
-            let ids = missing.next(batch).await?;
-            if ids.is_empty() {
+            let marks = missing.next(batch).await?;
+            if marks.is_empty() {
                 return Ok(Some(sealed));
             }
-            let entries = entries(grant, &self.store, &ids).await?;
+            let entries = entries(&self.store, marks).await?;
             match self.append(&entries, None).await? {
                 Some(appended) => sealed += appended,
                 None => return Ok(None),
@@ -181,17 +183,16 @@ impl Sequencer {
 /// The leaves of entries, in their order.
 pub fn leaves_of(tree: &mut Frontier, entries: &[RawDocumentBuf]) -> Result<Vec<Leaf>, Fault> {
     let leaf = |raw: &RawDocumentBuf| {
-        let broken = |_| Fault::internal("an entry of the trail cannot be read");
-        let mark: Mark = bson::deserialize_from_slice(raw.as_bytes()).map_err(broken)?;
+        let named: Named = bson::deserialize_from_slice(raw.as_bytes()).map_err(broken)?;
         let entry = Document::try_from(raw.as_ref()).map_err(broken)?;
         let leaf_hash = leaf::hash(&leaf::canonical(&entry));
         let number = number(tree.size());
         let nodes = tree.append(leaf_hash);
         Ok(Leaf {
             number,
-            entry_id: mark.id,
-            subject: mark.subject,
-            seq: mark.seq,
+            entry_id: named.id,
+            subject: named.subject,
+            seq: named.seq,
             leaf_hash: hash(leaf_hash.0),
             nodes: nodes.into_iter().skip(1).map(|node| hash(node.0)).collect(),
             position: None,
@@ -209,19 +210,34 @@ async fn newest(
     Ok(store.list(&grant.pass(), query).await?.pop())
 }
 
-/// By id, in the order asked for.
-async fn entries(
-    grant: &Granted<SealTrail>,
-    store: &Store,
-    ids: &[ObjectId],
-) -> Result<Vec<RawDocumentBuf>, Fault> {
-    let query = Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } });
-    let found: Vec<RawDocumentBuf> = store.list(&grant.pass(), query).await?;
-    let place = |entry: &RawDocumentBuf| {
-        let id = entry.get_object_id("_id").ok();
-        ids.iter().position(|wanted| Some(*wanted) == id)
-    };
-    let mut placed: Vec<_> = found.into_iter().map(|entry| (place(&entry), entry)).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    Ok(placed.into_iter().map(|(_, entry)| entry).collect())
+/// Entries by their marks, in the order asked for. One branch for all of them: what it finds besides is
+/// left out.
+async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<RawDocumentBuf>, Fault> {
+    let mut subjects: Vec<&str> = marks.iter().map(|mark| mark.subject.as_str()).collect();
+    let mut numbers: Vec<i64> = marks.iter().map(|mark| mark.seq).collect();
+    subjects.dedup();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut walk = store.walk::<RawDocumentBuf>(Path {
+        collection: Entry::COLLECTION,
+        filter: doc! { "subject": { "$in": subjects }, "seq": { "$in": numbers } },
+        sort: doc! { "subject": 1, "seq": 1 },
+        only: doc! {},
+        batch: BATCH,
+    });
+    let wanted: HashSet<Mark> = marks.into_iter().collect();
+    let mut found = BTreeMap::new();
+    while let Some(batch) = walk.next().await? {
+        for entry in batch {
+            let mark: Mark = bson::deserialize_from_slice(entry.as_bytes()).map_err(broken)?;
+            if wanted.contains(&mark) {
+                found.insert(mark, entry);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+fn broken(_: bson::error::Error) -> Fault {
+    Fault::internal("an entry of the trail cannot be read")
 }

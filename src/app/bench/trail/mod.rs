@@ -1,5 +1,5 @@
 //! A trail of millions: whether a page costs the same at any depth, what an entry takes on disk, how
-//! fast the sequencer catches up, and how fast all of it is verified.
+//! fast the sequencer catches up, and how fast all of it is exported and verified (`whole`).
 //!
 //! The story (`story`) is written by the raw driver (`fill`), with the leaves that the sequencer would
 //! have made; the last entries are left to the sequencer itself. Pages are read over HTTP (`pages`).
@@ -7,6 +7,7 @@
 mod fill;
 mod pages;
 mod story;
+mod whole;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,21 +17,17 @@ use clap::Args;
 use mongodb::Database;
 
 use super::servers::{Options, Server, Settings, What};
-use crate::access::grant::Granted;
-use crate::app::audit::KINDS;
-use crate::app::build::{Purser, job};
+use crate::app::build::Purser;
 use crate::app::bulk;
 use crate::app::seed::{self, Variables};
 use crate::apps::OperatorRole;
 use crate::config::Level;
-use crate::crypto::signature::SigningKey;
 use crate::kernel::time::rfc3339;
 use crate::store::LEAVES;
-use crate::trail::SealTrail;
-use crate::trail::seal::{Checkpoints, Sequencer};
-use crate::trail::verify::{Task, verify};
+use crate::trail::export::Format;
 use pages::{FACTOR_WANTED, Reader};
 use story::{HEAVY_APP, Story};
+use whole::{catch_up, exported, verified};
 
 #[derive(Clone, Copy, Args)]
 pub struct Scale {
@@ -41,10 +38,6 @@ pub struct Scale {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     unsealed: u32,
 }
-
-const CATCH_UP_WANTED: f64 = 5_000.0;
-/// Whatever signs here signs nothing else.
-const SIGNING_KEY: &str = "bench/trail:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 pub async fn run(
     purser: &Purser,
@@ -71,6 +64,9 @@ pub async fn run(
     ];
     let reached = read(&filters, entries - unsealed, &key, file).await?;
     let caught_up = catch_up(purser, unsealed).await?;
+    for format in [Format::Ndjson, Format::Csv, Format::Bundle] {
+        exported(purser, format).await?;
+    }
     verified(purser, 0, entries).await?;
     verified(purser, u64::from(scale.entries) / 10 * 9, entries).await?;
     if reached && caught_up { Ok(()) } else { Err("not all of it was reached".to_owned()) }
@@ -162,59 +158,4 @@ async fn read(
         "a deep page costs at most {worst:.2} of the first (wanted {FACTOR_WANTED}): {verdict}"
     );
     Ok(reached)
-}
-
-fn grant(purser: &Purser) -> Granted<SealTrail> {
-    purser.gate.itself::<SealTrail>(job("sequencer"), purser.context())
-}
-
-/// What has no leaf gets one; then once more, where there is nothing to do but to look.
-async fn catch_up(purser: &Purser, unsealed: usize) -> Result<bool, String> {
-    let told = |fault: crate::kernel::fault::Fault| fault.to_string();
-    let begun = Sequencer::begin(&grant(purser), &purser.store).await.map_err(told)?;
-    let mut sequencer = begun.ok_or("somebody else seals")?;
-    let mut took = [Duration::ZERO; 2];
-    let mut sealed = 0;
-    for took in &mut took {
-        let begun = Instant::now();
-        let caught = sequencer.catch_up(&grant(purser)).await.map_err(told)?;
-        sealed += caught.ok_or("somebody else seals")?;
-        *took = begun.elapsed();
-    }
-    let checkpoints = Checkpoints::new(Some(SigningKey::parse(SIGNING_KEY)?), 10, "");
-    sequencer.sign(&grant(purser), &checkpoints).await.map_err(told)?;
-    let [with, without] = took;
-    let rate = rate(sealed, with.saturating_sub(without).max(Duration::from_millis(1)));
-    println!(
-        "caught up with {sealed} entries in {:.1} s, of which looking for them took {:.1} s: {rate:.0}/s (wanted {CATCH_UP_WANTED:.0})",
-        with.as_secs_f64(),
-        without.as_secs_f64()
-    );
-    Ok(sealed >= unsealed && rate >= CATCH_UP_WANTED)
-}
-
-async fn verified(purser: &Purser, since: u64, entries: usize) -> Result<(), String> {
-    let key = SigningKey::parse(SIGNING_KEY)?;
-    let pass = || grant(purser).pass();
-    let mut task = Task {
-        store: &purser.store,
-        pass: &pass,
-        kinds: KINDS,
-        key: Some(key.public()),
-        kept: None,
-        since,
-        progress: &mut |_| {},
-    };
-    let begun = Instant::now();
-    let report = verify(&mut task).await.map_err(|fault| fault.to_string())?;
-    let lasted = begun.elapsed();
-    println!(
-        "verified from leaf {since} on, {} subjects replayed, in {:.1} s: {:.0} entries/s",
-        report.subjects,
-        lasted.as_secs_f64(),
-        rate(entries, lasted)
-    );
-    // Nothing has signed what stands before the last part.
-    let wrong = report.findings.iter().find(|it| it.code != "not_vouched_for");
-    wrong.map_or(Ok(()), |wrong| Err(format!("{}: {}", wrong.code, wrong.detail)))
 }
