@@ -1,13 +1,18 @@
 //! An answer of any length: whoever reads it sets the pace.
 
 use std::io;
+use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::http::header;
+use actix_web::rt::time::sleep;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_util::stream;
 use tokio::sync::mpsc;
+
+/// Before a connection is ended that has not come to the end of its body.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A file that is made while it is sent.
 pub struct Pieces {
@@ -32,7 +37,11 @@ impl Responder for Pieces {
             match pieces.recv().await {
                 Some(Some(bytes)) => Some((Ok(bytes), Some(pieces))),
                 Some(None) => None,
-                None => Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None)),
+                None => {
+                    // What was not sent yet is lost with the connection, and may say why.
+                    sleep(LINGER).await;
+                    Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None))
+                }
             }
         });
         HttpResponse::Ok()

@@ -64,10 +64,14 @@ async fn export(
     let slot = exports.enter(call.grant.target().operator)?;
     let format = wanted.format;
     let export = Export::begin(reader(call.grant, &store, &door), wanted).await?;
-    let (pieces, body) = mpsc::channel(PIECES);
-    store.on_runtime(async move { write(export, slot, &pieces).await });
+    Ok(sent(&store, export, slot, format))
+}
+
+fn sent(store: &Store, export: Export, slot: Slot, format: Format) -> Pieces {
+    let (taken, pieces) = mpsc::channel(PIECES);
+    store.on_runtime(async move { write(export, slot, &taken).await });
     let (content_type, file_name) = kind(format);
-    Ok(Pieces { content_type, file_name, pieces: body })
+    Pieces { content_type, file_name, pieces }
 }
 
 fn kind(format: Format) -> (&'static str, &'static str) {

@@ -64,8 +64,7 @@ impl Rows {
             At::Over => return Ok(None),
             At::End => {
                 self.at = At::Over;
-                self.end(&mut bytes)?;
-                return Ok(Some(Piece { bytes, entries: 0 }));
+                return Ok(Some(Piece { bytes: end(self.format, self.entries)?, entries: 0 }));
             }
             At::Start => {
                 self.head(&mut bytes)?;
@@ -89,11 +88,9 @@ impl Rows {
 
     /// Why there is no end.
     pub fn broken(&self, fault: &Fault) -> Vec<u8> {
-        let mut bytes = Vec::new();
         let code = fault.code().name();
         let line = json!({ "error": { "code": code, "detail": fault.detail() } });
-        let written = self.last(&line, ["error", code], &mut bytes);
-        written.map_or_else(|_| Vec::new(), |()| bytes)
+        last(self.format, &line, ["error", code]).unwrap_or_default()
     }
 
     fn head(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -109,21 +106,24 @@ impl Rows {
         }
         Ok(())
     }
+}
 
-    fn end(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let entries = self.entries;
-        self.last(&json!({ "end": { "entries": entries } }), ["end", &entries.to_string()], out)
-    }
+fn end(format: Format, entries: u64) -> Result<Vec<u8>, Fault> {
+    last(format, &json!({ "end": { "entries": entries } }), ["end", &entries.to_string()])
+}
 
-    fn last(&self, json: &Value, cells: [&str; 2], out: &mut Vec<u8>) -> Result<(), Fault> {
-        if self.format != Format::Csv {
-            return line(json, out);
-        }
-        let mut row = COLUMNS.map(|_| String::new());
-        let [what, of_it] = cells;
-        (row[0], row[1]) = (what.to_owned(), of_it.to_owned());
-        records([row], out)
+/// A last line, whichever it is.
+fn last(format: Format, json: &Value, cells: [&str; 2]) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    if format != Format::Csv {
+        line(json, &mut out)?;
+        return Ok(out);
     }
+    let mut row = COLUMNS.map(|_| String::new());
+    let [what, of_it] = cells;
+    (row[0], row[1]) = (what.to_owned(), of_it.to_owned());
+    records([row], &mut out)?;
+    Ok(out)
 }
 
 fn line(value: &impl serde::Serialize, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -181,4 +181,25 @@ fn row(entry: &Entry) -> [String; COLUMNS.len()] {
         name(&entry.asserted_by),
         Value::Object(changes.collect()).to_string(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_how_many_there_were_or_what_went_wrong() {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let empty = ",".repeat(COLUMNS.len() - 2);
+
+        let ndjson = end(Format::Ndjson, 3).map(text).expect("written");
+        assert_eq!(ndjson, "{\"end\":{\"entries\":3}}\n");
+        let csv = end(Format::Csv, 3).map(text).expect("written");
+        assert_eq!(csv, format!("end,3{empty}\n"));
+        let why = json!({ "error": { "code": "overloaded" } });
+        let broken = last(Format::Ndjson, &why, ["error", "overloaded"]).map(text);
+        assert_eq!(broken.expect("written"), "{\"error\":{\"code\":\"overloaded\"}}\n");
+        let broken = last(Format::Csv, &why, ["error", "overloaded"]).map(text);
+        assert_eq!(broken.expect("written"), format!("error,overloaded{empty}\n"));
+    }
 }
