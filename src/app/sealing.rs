@@ -6,6 +6,7 @@ use super::build::{Purser, job};
 use crate::access::grant::Granted;
 use crate::config::trail::Sequencer as Wanted;
 use crate::kernel::fault::{Code, Fault};
+use crate::store::BATCH;
 use crate::trail::SealTrail;
 use crate::trail::seal::{Keeper, Newest, Sequencer, TIMEOUT};
 
@@ -29,14 +30,21 @@ fn grant(purser: &Purser) -> Granted<SealTrail> {
     purser.gate.itself::<SealTrail>(job("sequencer"), purser.context())
 }
 
+/// What is written in such a while is sealed together: a transaction for what each of many small ones
+/// has brought would cost as much as they do.
+const GATHER: Duration = Duration::from_millis(250);
+
 /// While it is this node's.
 async fn turn(purser: &Purser) -> Result<(), Fault> {
     let Some(mut sequencer) = Sequencer::begin(&grant(purser), &purser.store).await? else {
         return Ok(());
     };
     purser.checkpoints.hand_over_newest(&grant(purser).pass(), &purser.store).await?;
-    while sequencer.step(&grant(purser)).await?.is_some() {
+    while let Some(sealed) = sequencer.step(&grant(purser)).await? {
         sequencer.sign(&grant(purser), &purser.checkpoints).await?;
+        if sealed < BATCH {
+            tokio::time::sleep(GATHER).await;
+        }
     }
     Ok(())
 }

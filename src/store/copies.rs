@@ -193,8 +193,13 @@ impl Copies {
     }
 
     fn is_trusted(&self) -> bool {
+        Instant::now().checked_sub(TRUSTED).is_some_and(|moment| self.has_heard(moment))
+    }
+
+    /// Whether every change up to `moment` has been heard of.
+    fn has_heard(&self, moment: Instant) -> bool {
         let heard = self.heard_until.load(Ordering::Acquire);
-        heard != 0 && self.started.elapsed() <= Duration::from_millis(heard) + TRUSTED
+        heard != 0 && moment <= self.started + Duration::from_millis(heard)
     }
 
     pub fn forget(&self, collection: &'static str, id: RecordId) {
@@ -351,6 +356,11 @@ impl Store {
 
     pub fn copy_figures(&self) -> &Figures {
         &self.inner().copies.figures
+    }
+
+    /// Whether this process knows of every change up to `moment`, by whomever.
+    pub fn has_heard(&self, moment: Instant) -> bool {
+        self.inner().copies.has_heard(moment)
     }
 }
 

@@ -5,8 +5,13 @@
 //! batch is a transaction that finds its term still there, so nobody appends who has lost the lease
 //! without knowing; that numbers and entries are unique is what makes sure of it besides.
 
-use bson::{Binary, Document, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bson::{Binary, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use mongodb::ClientSession;
+use mongodb::change_stream::ChangeStream;
+use mongodb::change_stream::event::ResumeToken;
 use mongodb::options::{Acknowledgment, ReadConcern, ReturnDocument, WriteConcern};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +24,11 @@ use crate::kernel::time::Timestamp;
 pub const LEAVES: &str = "trail_leaves";
 const ENTRIES: &str = "user_audit_logs";
 const LEASE: &str = "sequencer";
-/// How long the server may wait for entries before it answers that there are none.
-const AWAIT_MS: i64 = 200;
+/// How long the server may wait for entries before it answers that there are none. Who asks comes
+/// again: what has come meanwhile is cheaper in one answer than each transaction in its own.
+const AWAIT: Duration = Duration::from_millis(1);
 /// Of a transaction, and of a batch from the stream.
-pub const BATCH: i64 = 1000;
+pub const BATCH: usize = 1000;
 const HISTORY_LOST: &[i32] = &[280, 286];
 
 /// One entry's place. With it stand the nodes of the tree that end there.
@@ -46,18 +52,18 @@ pub struct Leaf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term(i64);
 
-/// The trail as it grows.
-pub struct Stream {
-    session: ClientSession,
-    cursor: i64,
-    /// What came with the opening.
-    first: Vec<RawDocumentBuf>,
-    position: Document,
+/// The trail as it grows. The lock only says that nobody shares it: the driver's is not `Sync`.
+pub struct Stream(Mutex<ChangeStream<Added>>);
+
+#[derive(Deserialize)]
+struct Added {
+    #[serde(rename = "fullDocument")]
+    entry: Document,
 }
 
 /// What has been added to the trail, and where the stream goes on.
 pub struct News {
-    pub entries: Vec<RawDocumentBuf>,
+    pub entries: Vec<Document>,
     pub position: Document,
 }
 
@@ -161,52 +167,43 @@ impl Store {
 
     /// Opens the stream of what is added to the trail: behind a position, or from now on.
     pub async fn stream(&self, after: Option<Document>) -> Result<Stream, Lost> {
-        let database = self.inner().database.clone();
+        let entries = self.inner().database.collection::<Document>(ENTRIES);
+        let after = after.map(|after| bson::deserialize_from_document(after).map_err(|_| broken()));
+        let after: Option<ResumeToken> = after.transpose()?;
         let opened = async move {
-            let mut session = database.client().start_session().await?;
-            let stage = after.map_or(doc! {}, |after| doc! { "resumeAfter": after });
-            let pipeline = vec![
-                doc! { "$changeStream": stage },
+            let added = [
                 doc! { "$match": { "operationType": "insert" } },
                 doc! { "$project": { "fullDocument": 1 } },
             ];
-            let open = doc! { "aggregate": ENTRIES, "pipeline": pipeline,
-            "cursor": { "batchSize": i32::try_from(BATCH).unwrap_or(1000) } };
-            let answer = database.run_command(open).session(&mut session).await?;
-            Ok((session, answer))
+            let batch = u32::try_from(BATCH).unwrap_or(1000);
+            let stream = entries.watch().pipeline(added).max_await_time(AWAIT).batch_size(batch);
+            match after {
+                Some(after) => stream.resume_after(after).await,
+                None => stream.await,
+            }
         };
         let opened = self.spawn(opened).await?;
-        let (session, answer) = opened.map_err(|error| lost(&error))?;
-        let batch = Batch::of(&answer, "firstBatch").ok_or_else(broken)?;
-        let Batch { cursor, entries: first, position } = batch;
-        let position = position.ok_or_else(broken)?;
-        Ok(Stream { session, cursor, first, position })
+        Ok(Stream(Mutex::new(opened.map_err(|error| lost(&error))?.with_type())))
     }
 
-    /// What has been added since; nothing, where nothing was for a moment.
-    pub async fn news(&self, mut stream: Stream) -> Result<(Stream, News), Lost> {
-        if !stream.first.is_empty() {
-            let (entries, position) = (std::mem::take(&mut stream.first), stream.position.clone());
-            return Ok((stream, News { entries, position }));
-        }
-        let database = self.inner().database.clone();
-        let more = doc! { "getMore": stream.cursor, "collection": ENTRIES,
-        "batchSize": BATCH, "maxTimeMS": AWAIT_MS };
+    /// What has been added since, up to a batch of it.
+    pub async fn news(&self, stream: Stream) -> Result<(Stream, News), Lost> {
         let asked = async move {
-            let answer = database.run_command(more).session(&mut stream.session).await;
-            (stream, answer)
+            let mut stream = stream.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let mut entries = Vec::new();
+            while entries.len() < BATCH {
+                let Some(Added { entry }) = stream.next_if_any().await? else { break };
+                entries.push(entry);
+            }
+            Ok((stream, entries))
         };
-        let (mut stream, answer) = self.spawn(asked).await?;
-        let answer = answer.map_err(|error| lost(&error))?;
-        let batch = Batch::of(&answer, "nextBatch").ok_or_else(broken)?;
-        if batch.cursor == 0 {
+        let (stream, entries) = self.spawn(asked).await?.map_err(|error| lost(&error))?;
+        if !stream.is_alive() {
             return Err(Lost::History);
         }
-        if let Some(position) = batch.position {
-            stream.position = position;
-        }
-        let position = stream.position.clone();
-        Ok((stream, News { entries: batch.entries, position }))
+        let position = stream.resume_token().ok_or_else(broken)?;
+        let position = bson::serialize_to_document(&position).map_err(|_| broken())?;
+        Ok((Stream(Mutex::new(stream)), News { entries, position }))
     }
 }
 
@@ -219,24 +216,6 @@ async fn commit(session: &mut ClientSession) -> Result<(), mongodb::error::Error
         }
     }
     session.commit_transaction().await
-}
-
-struct Batch {
-    cursor: i64,
-    entries: Vec<RawDocumentBuf>,
-    position: Option<Document>,
-}
-
-impl Batch {
-    fn of(answer: &Document, field: &str) -> Option<Self> {
-        let cursor = answer.get_document("cursor").ok()?;
-        let events = cursor.get_array(field).ok()?.iter().filter_map(|event| event.as_document());
-        let entries: Option<Vec<_>> = events
-            .map(|event| RawDocumentBuf::try_from(event.get_document("fullDocument").ok()?).ok())
-            .collect();
-        let position = cursor.get_document("postBatchResumeToken").ok().cloned();
-        Some(Self { cursor: cursor.get_i64("id").ok()?, entries: entries?, position })
-    }
 }
 
 fn lost(error: &mongodb::error::Error) -> Lost {

@@ -23,6 +23,10 @@ use crate::kernel::ids::UserId;
 const AWAIT_MS: i64 = 150;
 /// A server that is frozen answers nothing at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// After an answer that had changes: more of them come in the next one, which costs as much.
+const GATHER: Duration = Duration::from_millis(25);
+/// Nothing in it changes without being a change: the names of its fields say no more.
+const ALWAYS_NEWS: &str = "users";
 const USER_KEYS: &str = "user_keys";
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -58,7 +62,9 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
             doc! { "getMore": cursor, "collection": "$cmd.aggregate", "maxTimeMS": AWAIT_MS };
         let reply = ask(store, &mut session, more).await?;
         let reply = reply.get_document("cursor").cloned().unwrap_or_default();
+        let mut has_come = false;
         for event in reply.get_array("nextBatch").into_iter().flatten() {
+            has_come = true;
             let Some(event) = event.as_document() else { return Ok(()) };
             match news(event, node) {
                 News::None => {}
@@ -72,6 +78,9 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
             return Ok(());
         }
         store.copies.heard(asked);
+        if has_come {
+            tokio::time::sleep(GATHER).await;
+        }
     }
 }
 
@@ -103,7 +112,9 @@ fn pipeline() -> Vec<Bson> {
         doc! { "$match": of_copied }.into(),
         doc! { "$project": {
             "operationType": 1, "ns.coll": 1, "documentKey": 1,
-            "fields": names("$updateDescription.updatedFields"),
+            "fields": { "$cond": [
+                { "$eq": ["$ns.coll", ALWAYS_NEWS] }, [], names("$updateDescription.updatedFields"),
+            ] },
             "removed": "$updateDescription.removedFields",
         } }
         .into(),

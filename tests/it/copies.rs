@@ -17,10 +17,14 @@ fn busy(purser: &Purser) -> Principal {
     purser.app_with("shop", json!({ "rate_limits": limits }))
 }
 
-/// Until this node reads from memory: its change stream is open by then.
+/// Until this node has heard of what was done before, and reads from memory.
 fn warm(node: &Purser, who: &Principal, path: &str) {
-    let until = Instant::now() + 5 * WITHIN;
+    let (begun, until) = (Instant::now(), Instant::now() + 5 * WITHIN);
     let hits = || node.inner.store.copy_figures().hits.get();
+    while !node.inner.store.has_heard(begun) {
+        assert!(Instant::now() < until, "it hears of nothing");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     loop {
         let before = hits();
         who.get(path).expect(200);

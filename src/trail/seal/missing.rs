@@ -1,7 +1,7 @@
 //! Which entries have no leaf: both are walked through in the order of subject and number, side by
 //! side. Both walks are answered from an index alone: there may be millions, and none of them missing.
 
-use bson::doc;
+use bson::{Document, doc};
 use serde::Deserialize;
 
 use crate::audit::entry::Entry;
@@ -13,6 +13,15 @@ use crate::store::{LEAVES, Path, Store, Walk};
 pub struct Mark {
     pub subject: String,
     pub seq: i64,
+}
+
+impl Mark {
+    /// That of an entry as it is stored.
+    pub fn of(entry: &Document) -> Result<Self, Fault> {
+        let broken = |_| Fault::internal("an entry of the trail has no place in a history");
+        let subject = entry.get_str("subject").map_err(broken)?.to_owned();
+        Ok(Self { subject, seq: entry.get_i64("seq").map_err(broken)? })
+    }
 }
 
 pub struct Missing {

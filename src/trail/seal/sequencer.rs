@@ -1,10 +1,8 @@
 //! The sequencer: entries become leaves, one process at a time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use bson::oid::ObjectId;
-use bson::{Document, RawDocumentBuf, doc};
-use serde::Deserialize;
+use bson::{Document, doc};
 
 use super::checkpoints::Checkpoints;
 use super::missing::{Mark, Missing};
@@ -15,11 +13,9 @@ use crate::audit::leaf;
 use crate::audit::tree::Frontier;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{self, SECOND_MS, Timestamp};
-use crate::store::{LEAVES, Leaf, Lost, News, Path, Query, Store, Stream, Term, hash};
+use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Path, Query, Store, Stream, Term, hash};
 use crate::trail::actions::SealTrail;
 
-/// Leaves of one transaction.
-const BATCH: u32 = 1000;
 /// Longer than a batch takes; after that another process goes on.
 const LEASE_MS: i64 = 10 * SECOND_MS;
 
@@ -33,15 +29,6 @@ pub struct Sequencer {
     stream: Option<Stream>,
     /// Whether the stream may bring what has a leaf already.
     overlaps: bool,
-}
-
-/// What of an entry its leaf says besides.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "_id")]
-    id: ObjectId,
-    subject: String,
-    seq: i64,
 }
 
 impl Sequencer {
@@ -106,9 +93,8 @@ impl Sequencer {
     /// Every entry without a leaf gets one, in the order of subjects and numbers.
     pub async fn catch_up(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
         let (mut missing, mut sealed) = (Missing::look(&self.store), 0);
-        let batch = usize::try_from(BATCH).unwrap_or(1);
         loop {
-            let marks = missing.next(batch).await?;
+            let marks = missing.next(BATCH).await?;
             if marks.is_empty() {
                 return Ok(Some(sealed));
             }
@@ -137,7 +123,7 @@ impl Sequencer {
 
     async fn append(
         &mut self,
-        entries: &[RawDocumentBuf],
+        entries: &[Document],
         position: Option<Document>,
     ) -> Result<Option<usize>, Fault> {
         if entries.is_empty() {
@@ -158,15 +144,14 @@ impl Sequencer {
     async fn without_leaf(
         &self,
         grant: &Granted<SealTrail>,
-        entries: Vec<RawDocumentBuf>,
-    ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        entries: Vec<Document>,
+    ) -> Result<Vec<Document>, Fault> {
         let ids: Vec<_> = entries.iter().filter_map(|it| it.get_object_id("_id").ok()).collect();
         let sealed = Query::of(LEAVES, doc! { "entry_id": { "$in": ids } });
         let sealed: Vec<Leaf> = self.store.list(&grant.pass(), sealed).await?;
         let sealed: HashSet<_> = sealed.into_iter().map(|leaf| leaf.entry_id).collect();
-        let is_new = |entry: &RawDocumentBuf| {
-            entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id))
-        };
+        let is_new =
+            |entry: &Document| entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id));
         Ok(entries.into_iter().filter(is_new).collect())
     }
 
@@ -181,18 +166,17 @@ impl Sequencer {
 }
 
 /// The leaves of entries, in their order.
-pub fn leaves_of(tree: &mut Frontier, entries: &[RawDocumentBuf]) -> Result<Vec<Leaf>, Fault> {
-    let leaf = |raw: &RawDocumentBuf| {
-        let named: Named = bson::deserialize_from_slice(raw.as_bytes()).map_err(broken)?;
-        let entry = Document::try_from(raw.as_ref()).map_err(broken)?;
-        let leaf_hash = leaf::hash(&leaf::canonical(&entry));
+pub fn leaves_of(tree: &mut Frontier, entries: &[Document]) -> Result<Vec<Leaf>, Fault> {
+    let leaf = |entry: &Document| {
+        let leaf_hash = leaf::hash(&leaf::canonical(entry));
+        let Mark { subject, seq } = Mark::of(entry)?;
         let number = number(tree.size());
         let nodes = tree.append(leaf_hash);
         Ok(Leaf {
             number,
-            entry_id: named.id,
-            subject: named.subject,
-            seq: named.seq,
+            entry_id: entry.get_object_id("_id").map_err(broken)?,
+            subject,
+            seq,
             leaf_hash: hash(leaf_hash.0),
             nodes: nodes.into_iter().skip(1).map(|node| hash(node.0)).collect(),
             position: None,
@@ -210,34 +194,38 @@ async fn newest(
     Ok(store.list(&grant.pass(), query).await?.pop())
 }
 
-/// Entries by their marks, in the order asked for. One branch for all of them: what it finds besides is
-/// left out.
-async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<RawDocumentBuf>, Fault> {
-    let mut subjects: Vec<&str> = marks.iter().map(|mark| mark.subject.as_str()).collect();
-    let mut numbers: Vec<i64> = marks.iter().map(|mark| mark.seq).collect();
-    subjects.dedup();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut walk = store.walk::<RawDocumentBuf>(Path {
+/// Entries by their marks, in the order asked for. Each subject's are one range of numbers; what stands
+/// between them and was not asked for is left out.
+async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<Document>, Fault> {
+    let mut ranges: Vec<Document> = Vec::new();
+    for subject in marks.chunk_by(|one, next| one.subject == next.subject) {
+        let [first, .., last] = subject else {
+            ranges
+                .extend(subject.iter().map(|one| doc! { "subject": &one.subject, "seq": one.seq }));
+            continue;
+        };
+        let between = doc! { "$gte": first.seq, "$lte": last.seq };
+        ranges.push(doc! { "subject": &first.subject, "seq": between });
+    }
+    let mut walk = store.walk::<Document>(Path {
         collection: Entry::COLLECTION,
-        filter: doc! { "subject": { "$in": subjects }, "seq": { "$in": numbers } },
+        filter: doc! { "$or": ranges },
         sort: doc! { "subject": 1, "seq": 1 },
         only: doc! {},
-        batch: BATCH,
+        batch: u32::try_from(BATCH).unwrap_or(1000),
     });
     let wanted: HashSet<Mark> = marks.into_iter().collect();
-    let mut found = BTreeMap::new();
+    let mut found = Vec::with_capacity(wanted.len());
     while let Some(batch) = walk.next().await? {
         for entry in batch {
-            let mark: Mark = bson::deserialize_from_slice(entry.as_bytes()).map_err(broken)?;
-            if wanted.contains(&mark) {
-                found.insert(mark, entry);
+            if wanted.contains(&Mark::of(&entry)?) {
+                found.push(entry);
             }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(found)
 }
 
-fn broken(_: bson::error::Error) -> Fault {
+fn broken(_: impl std::error::Error) -> Fault {
     Fault::internal("an entry of the trail cannot be read")
 }

@@ -1,7 +1,7 @@
 //! Writing the story, by the raw driver in large batches: entries, their leaves in the order of time,
 //! and in the end the records.
 
-use bson::{Document, RawDocumentBuf};
+use bson::Document;
 use mongodb::Database;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use serde::Serialize;
@@ -66,7 +66,7 @@ impl Writing {
         mut self,
         count: usize,
         sealed: usize,
-    ) -> Result<(Self, Vec<RawDocumentBuf>, Vec<Leaf>), String> {
+    ) -> Result<(Self, Vec<Document>, Vec<Leaf>), String> {
         let told = self.story.go_on(count)?;
         let leaves = leaves_of(&mut self.tree, &told[..sealed]);
         let leaves = leaves.map_err(|fault| fault.to_string())?;

@@ -1,7 +1,7 @@
 //! What the bench writes: people with a history each, in the order of time. Records and entries are
 //! what Purser writes, with real data keys and real seals, so that a verifier can replay them.
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, doc};
 
 use crate::app::build::Purser;
 use crate::audit::actor::{Actor, Subject};
@@ -79,11 +79,11 @@ impl Story {
     }
 
     /// The next entries.
-    pub fn go_on(&mut self, count: usize) -> Result<Vec<RawDocumentBuf>, String> {
+    pub fn go_on(&mut self, count: usize) -> Result<Vec<Document>, String> {
         (0..count).map(|_| self.entry()).collect()
     }
 
-    fn entry(&mut self) -> Result<RawDocumentBuf, String> {
+    fn entry(&mut self) -> Result<Document, String> {
         let number = self.told;
         self.told += 1;
         #[expect(
@@ -104,7 +104,7 @@ impl Story {
         let app = &self.apps[app];
         let (template, chance) = (&self.template, &self.chance);
         let entry = self.people[whose].changed(template, id, at, app, number, chance)?;
-        bson::serialize_to_raw_document_buf(&entry).map_err(|_| "an entry is no BSON".to_owned())
+        bson::serialize_to_document(&entry).map_err(|_| "an entry is no BSON".to_owned())
     }
 
     /// The records that the entries come to: users, and their data keys.
