@@ -1,20 +1,18 @@
-//! `/v1/audit/export`: the handler, and what writes to whoever reads it.
+//! `/v1/audit/export`: the handler, and for whom it reads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data, ServiceConfig};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use utoipa::OpenApi;
 
-use super::slots::Slot;
-use super::{Export, Exports, Format, Leave, Piece, Reader, Wanted};
+use super::sending::sent;
+use super::{Export, Exports, Leave, Reader, Wanted};
 use crate::access::gate::Gate;
 use crate::access::grant::Granted;
 use crate::http::call::{Call, Door};
 use crate::http::openapi::needs;
-use crate::http::pieces::{self, Pieces};
+use crate::http::pieces::Pieces;
 use crate::http::problem::Problem;
 use crate::kernel::time::Clock;
 use crate::store::Store;
@@ -28,11 +26,6 @@ pub fn routes(config: &mut ServiceConfig) {
 #[derive(OpenApi)]
 #[openapi(paths(export))]
 pub struct Paper;
-
-/// Pieces that are ready before somebody takes them.
-const PIECES: usize = 2;
-/// Whoever takes nothing for so long gets no more.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Export entries, however many: as NDJSON or CSV, the newest first, or as a bundle with proofs.
 ///
@@ -67,21 +60,6 @@ async fn export(
     Ok(sent(&store, export, slot, format))
 }
 
-fn sent(store: &Store, export: Export, slot: Slot, format: Format) -> Pieces {
-    let (taken, pieces) = mpsc::channel(PIECES);
-    store.on_runtime(async move { write(export, slot, &taken).await });
-    let (content_type, file_name) = kind(format);
-    Pieces { content_type, file_name, pieces }
-}
-
-fn kind(format: Format) -> (&'static str, &'static str) {
-    match format {
-        Format::Ndjson => ("application/x-ndjson", "trail.ndjson"),
-        Format::Csv => ("text/csv; charset=utf-8", "trail.csv"),
-        Format::Bundle => ("application/x-ndjson", "trail.bundle.ndjson"),
-    }
-}
-
 /// An export outlives its request: whether the operator may still read is asked for each piece.
 fn reader(grant: Granted<ReadTrail>, store: &Store, door: &Door) -> Reader {
     let sees_personal_values = grant.target().sees_personal_values;
@@ -94,28 +72,4 @@ fn reader(grant: Granted<ReadTrail>, store: &Store, door: &Door) -> Reader {
         })
     });
     Reader { store: store.clone(), leave, sees_personal_values }
-}
-
-/// Until it is over, or nobody reads it any more.
-async fn write(mut export: Export, slot: Slot, pieces: &mpsc::Sender<pieces::Piece>) {
-    let mut slot = Some(slot);
-    loop {
-        let (piece, is_last) = match export.next().await {
-            Ok(Some(Piece { bytes, .. })) => (Some(bytes.into()), false),
-            Ok(None) => (None, true),
-            Err(fault) => {
-                let (code, cause) = (fault.code().name(), fault.cause());
-                tracing::warn!(code, cause, "an export broke off");
-                (Some(export.broken(&fault).into()), true)
-            }
-        };
-        if is_last {
-            // Before whoever reads learns that it was the last: the next one may begin.
-            slot.take();
-        }
-        let taken = timeout(STALLED_AFTER, pieces.send(piece)).await;
-        if is_last || !matches!(taken, Ok(Ok(()))) {
-            return;
-        }
-    }
 }

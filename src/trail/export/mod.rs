@@ -13,6 +13,7 @@
 mod bundle;
 mod http;
 mod rows;
+mod sending;
 mod slots;
 
 use std::pin::Pin;
