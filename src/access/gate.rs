@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
 
 use super::action::{Action, Mutating};
 use super::anonymous::Anonymous;
@@ -22,7 +25,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::Name;
 use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
-use crate::store::{Store, Way};
+use crate::store::{Query, Store, Way};
 
 #[derive(Clone)]
 pub struct Gate {
@@ -100,6 +103,23 @@ impl Gate {
             },
             action: PhantomData,
         })
+    }
+
+    /// Leave to read on, for an answer that takes longer than a request may: while the caller may
+    /// still do what it was granted.
+    pub async fn leave_again<A: Action>(
+        &self,
+        grant: &Granted<A>,
+        now: Timestamp,
+        time: Duration,
+    ) -> Result<Pass, Fault> {
+        let pass = Pass::issue(Instant::now() + time);
+        for proviso in grant.caller.standing.provisos(now) {
+            let query = Query::of(proviso.collection, doc! { "_id": proviso.id }).limit(1);
+            let record: Vec<Document> = self.store.list(&pass, query).await?;
+            (proviso.holds)(record.first())?;
+        }
+        Ok(pass)
     }
 
     /// For Purser's own jobs and its command line, which have no caller.

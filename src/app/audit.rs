@@ -1,31 +1,29 @@
 //! `purser audit`: what an auditor runs.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use bson::{Document, RawDocumentBuf, doc};
 use clap::Subcommand;
 
 use super::build::{Purser, job};
+use super::export;
 use super::progress::Progress;
 use crate::access::grant::Granted;
 use crate::apps::{App, Operator};
-use crate::audit::bundle::{self, Writer};
+use crate::audit::bundle;
 use crate::audit::checkpoint::{Checkpoint, Note};
-use crate::audit::entry::Entry;
-use crate::audit::leaf;
+use crate::config::trail::is_keeper;
 use crate::connections::Registration;
 use crate::crypto::signature::{PublicKey, SigningKey};
-use crate::kernel::fault::Fault;
-use crate::kernel::ids::EntryId;
+use crate::kernel::secret::Secret;
 use crate::modules::referrals::{Case, CodeOf, Programme};
 use crate::modules::registry::Registered;
 use crate::modules::registry::jobs::Job;
 use crate::modules::subscription::Plan;
-use crate::store::{Kind, LEAVES, Leaf, Query, Record, UserKey};
+use crate::store::{Kind, LEAVES, Record, UserKey};
 use crate::trail::SealTrail;
-use crate::trail::seal::{Stored, inclusion_in};
+use crate::trail::seal::{Keeper, TIMEOUT};
 use crate::trail::verify::{Kept, Report, Task, verify};
 use crate::users::{Account, Connection, Customer, Identity, User};
 
@@ -34,9 +32,10 @@ pub enum Audit {
     /// Verify the whole trail: leaves, checkpoints, numbers, records, ledger. The exit status is 0
     /// only where nothing speaks against it.
     Verify {
-        /// A checkpoint that was kept elsewhere: without one nobody but this database vouches for it.
-        #[arg(long)]
-        checkpoint: Option<PathBuf>,
+        /// A checkpoint that was kept elsewhere, in a file or at an https:// address: without one nobody
+        /// but this database vouches for it.
+        #[arg(long, value_name = "FILE|URL")]
+        checkpoint: Option<String>,
         /// Look at leaves from this number on; a checkpoint of that size must vouch for the others.
         #[arg(long, default_value_t = 0)]
         since: u64,
@@ -51,19 +50,14 @@ pub enum Audit {
         #[arg(long, value_parser = public_key)]
         key: Box<PublicKey>,
     },
-    /// Export the sealed entries with their proofs, up to the newest checkpoint.
-    Export {
-        file: PathBuf,
-        /// From this leaf on.
-        #[arg(long, default_value_t = 0)]
-        since: u64,
-    },
+    /// Export entries: the sealed ones with their proofs, up to the newest checkpoint, or any as lines.
+    Export(export::Options),
     /// The public key that checkpoints are verified with. To be kept elsewhere.
     Key,
 }
 
 /// All kinds of records that have a history.
-const KINDS: &[&Kind] = &[
+pub(super) const KINDS: &[&Kind] = &[
     User::KIND,
     Connection::KIND,
     Identity::KIND,
@@ -106,7 +100,7 @@ pub async fn run(purser: &Purser, command: Audit) -> Result<(), String> {
             verify_trail(purser, checkpoint.as_deref(), since, json).await
         }
         Audit::VerifyBundle { file, key } => verify_bundle(&file, &key),
-        Audit::Export { file, since } => export(purser, &file, since).await,
+        Audit::Export(options) => export::run(purser, &options).await,
         Audit::Key => {
             let key = purser.checkpoints.public_key();
             let key = key.ok_or("there is no trail.signing_key: nothing is signed")?;
@@ -116,27 +110,51 @@ pub async fn run(purser: &Purser, command: Audit) -> Result<(), String> {
     }
 }
 
-fn grant(purser: &Purser) -> Granted<SealTrail> {
+pub(super) fn grant(purser: &Purser) -> Granted<SealTrail> {
     purser.gate.itself::<SealTrail>(job("audit"), purser.context())
 }
 
-fn kept(file: &Path, key: Option<&PublicKey>) -> Result<Checkpoint, String> {
-    let told = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| told(&error))?;
+async fn kept(purser: &Purser, place: &str) -> Result<Checkpoint, String> {
+    let told = |why: &dyn std::fmt::Display| format!("{place}: {why}");
+    let (key, is_address) = (purser.checkpoints.public_key(), place.contains("://"));
+    let text = if is_address {
+        at_address(purser, place).await.map_err(|why| told(&why))?
+    } else {
+        std::fs::read_to_string(place).map_err(|error| told(&error))?
+    };
     let note = Note::parse(&text).map_err(|why| told(&why))?;
     let key = key.ok_or("there is no trail.signing_key to verify the checkpoint with")?;
     let checkpoint = note.verify(std::slice::from_ref(key)).map_err(|why| told(&why))?;
     Ok(checkpoint.clone())
 }
 
+/// The configured token goes to the configured address alone.
+async fn at_address(purser: &Purser, url: &str) -> Result<String, String> {
+    if !is_keeper(url) {
+        return Err("an https:// address is needed, http:// on this machine alone".to_owned());
+    }
+    let trail = &purser.config.trail;
+    let token = if url == trail.checkpoint_url {
+        trail.checkpoint_url_token.clone()
+    } else {
+        Secret::new(String::new())
+    };
+    let keeper = Keeper::new(url, &token, TIMEOUT);
+    let read = tokio::task::spawn_blocking(move || keeper.kept()).await;
+    read.unwrap_or_else(|_| Err("reading it panicked".to_owned()))
+}
+
 async fn verify_trail(
     purser: &Purser,
-    checkpoint: Option<&Path>,
+    checkpoint: Option<&str>,
     since: u64,
     as_json: bool,
 ) -> Result<(), String> {
     let key = purser.checkpoints.public_key();
-    let kept = checkpoint.map(|file| kept(file, key)).transpose()?;
+    let kept = match checkpoint {
+        Some(place) => Some(kept(purser, place).await?),
+        None => None,
+    };
     let pass = || grant(purser).pass();
     let total = purser.store.estimate(&pass(), LEAVES).await.map_err(|it| it.to_string())?;
     let total = u64::try_from(total).unwrap_or(0);
@@ -159,20 +177,20 @@ async fn verify_trail(
     if report.is_well() { Ok(()) } else { Err(format!("{} findings", report.found)) }
 }
 
-fn tell(report: &Report, kept: Option<&Checkpoint>, file: Option<&Path>) {
+fn tell(report: &Report, kept: Option<&Checkpoint>, place: Option<&str>) {
     let Report { leaves, unsealed, checkpoints, subjects, ledger_lines, .. } = report;
     println!("{leaves} entries are what was sealed; {unsealed} came since and are not sealed yet");
     println!("the tree agrees with {checkpoints} checkpoints");
     println!("{subjects} subjects have no gaps, and are what their entries come to");
     println!("{ledger_lines} lines of the ledger have their entry");
     let when = kept.and_then(Checkpoint::time).map(crate::kernel::time::rfc3339);
-    let (when, file) = (when.unwrap_or_default(), file.map(Path::display));
-    match (&report.kept, file) {
-        (Kept::Agrees { size }, Some(file)) => {
-            println!("agrees with the checkpoint of {size} entries of {when}, kept at {file}");
+    let when = when.unwrap_or_default();
+    match (&report.kept, place) {
+        (Kept::Agrees { size }, Some(place)) => {
+            println!("agrees with the checkpoint of {size} entries of {when}, kept at {place}");
         }
-        (Kept::Disagrees { size }, Some(file)) => {
-            println!("DISAGREES with the checkpoint of {size} entries of {when}, kept at {file}");
+        (Kept::Disagrees { size }, Some(place)) => {
+            println!("DISAGREES with the checkpoint of {size} entries of {when}, kept at {place}");
         }
         _ => println!("own copy only: nobody but this database vouches for it"),
     }
@@ -198,58 +216,4 @@ fn verify_bundle(file: &Path, key: &PublicKey) -> Result<(), String> {
         key.name()
     );
     if verdict.is_sound() { Ok(()) } else { Err(format!("{} problems", verdict.problems)) }
-}
-
-const EXPORTED_TOGETHER: u64 = 500;
-
-async fn export(purser: &Purser, file: &Path, since: u64) -> Result<(), String> {
-    let told = |fault: Fault| fault.to_string();
-    let newest = Stored::newest(&grant(purser).pass(), &purser.store).await.map_err(told)?;
-    let newest = newest.ok_or("nothing is sealed yet: there is no checkpoint")?;
-    let (mut writer, first) = Writer::begin(newest.text()).map_err(|why| why.to_string())?;
-    let io = |error: std::io::Error| format!("{}: {error}", file.display());
-    let mut output = BufWriter::new(File::create(file).map_err(io)?);
-    output.write_all(first.as_bytes()).map_err(io)?;
-    let mut progress = Progress::new(newest.size().saturating_sub(since), "entries");
-    for start in (since..newest.size()).step_by(usize::try_from(EXPORTED_TOGETHER).unwrap_or(1)) {
-        let end = newest.size().min(start + EXPORTED_TOGETHER);
-        for line in lines(purser, &mut writer, &newest, start..end).await? {
-            output.write_all(line.as_bytes()).map_err(io)?;
-        }
-        progress.add(end - start);
-    }
-    output.write_all(writer.end().as_bytes()).map_err(io)?;
-    output.flush().map_err(io)?;
-    progress.end();
-    Ok(())
-}
-
-/// The lines of some leaves.
-async fn lines(
-    purser: &Purser,
-    writer: &mut Writer,
-    checkpoint: &Stored,
-    range: std::ops::Range<u64>,
-) -> Result<Vec<String>, String> {
-    let told = |fault: Fault| fault.to_string();
-    let number = |leaf: u64| i64::try_from(leaf).unwrap_or(i64::MAX);
-    let pass = grant(purser).pass();
-    let between = doc! { "$gte": number(range.start), "$lt": number(range.end) };
-    let query = Query::of(LEAVES, doc! { "_id": between }).sort(doc! { "_id": 1 });
-    let leaves: Vec<Leaf> = purser.store.list(&pass, query).await.map_err(told)?;
-    let ids: Vec<_> = leaves.iter().map(|leaf| leaf.entry_id).collect();
-    let query = Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } });
-    let entries: Vec<RawDocumentBuf> = purser.store.list(&pass, query).await.map_err(told)?;
-    let mut lines = Vec::new();
-    for leaf in leaves {
-        let entry = entries.iter().find(|it| it.get_object_id("_id").ok() == Some(leaf.entry_id));
-        let entry = entry.and_then(|raw| Document::try_from(raw.as_ref()).ok());
-        let missing =
-            || format!("entry {} of leaf {} is missing", EntryId(leaf.entry_id), leaf.number);
-        let canonical = leaf::canonical(&entry.ok_or_else(missing)?);
-        let number = u64::try_from(leaf.number).unwrap_or(0);
-        let path = inclusion_in(&pass, &purser.store, number, checkpoint.size()).await;
-        lines.push(writer.entry(number, &canonical, &path.map_err(told)?)?);
-    }
-    Ok(lines)
 }

@@ -36,6 +36,7 @@ use crate::kernel::time::Clock;
 use crate::modules::registry::{self, Catalogue, RegisterBuiltIn};
 use crate::modules::{self, Backlog, PurseRef, wallet};
 use crate::store::{Parts, Store};
+use crate::trail::export::Exports;
 use crate::trail::seal::Checkpoints;
 
 /// Everything that is made once. Cheap to clone.
@@ -256,6 +257,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run_expiry(purser.clone())),
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
         purser.runtime.spawn(sealing::run(purser.clone())),
+        purser.runtime.spawn(sealing::run_keeper(purser.clone())),
         purser.runtime.spawn(workers::run_renewals(purser.clone())),
         purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];
@@ -311,6 +313,7 @@ fn server(
     let docs = Data::new(Docs::new()?);
     let attempts = Data::from(Arc::clone(&purser.attempts));
     let (catalogue, purse) = (Data::new(purser.catalogue.clone()), Data::new(PURSE));
+    let exports = Data::new(Exports::default());
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -324,6 +327,7 @@ fn server(
             .app_data(attempts.clone())
             .app_data(catalogue.clone())
             .app_data(purse.clone())
+            .app_data(exports.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

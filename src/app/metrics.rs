@@ -46,6 +46,7 @@ impl Metrics {
         purser.renewals.register("subscription_renewals", renewals, &mut registry);
         let rewards = "Referrals that were looked at: rewarded, closed, or full";
         purser.rewards.register("referral_rewards", rewards, &mut registry);
+        purser.checkpoints.handed().register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which Purser this is", build);
         Self {

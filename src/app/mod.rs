@@ -10,6 +10,7 @@ pub mod build;
 pub mod bulk;
 mod commands;
 mod docs;
+mod export;
 mod health;
 mod keys;
 mod listen;

@@ -8,7 +8,7 @@ use crate::config::trail::Sequencer as Wanted;
 use crate::kernel::fault::{Code, Fault};
 use crate::store::BATCH;
 use crate::trail::SealTrail;
-use crate::trail::seal::Sequencer;
+use crate::trail::seal::{Keeper, Newest, Sequencer, TIMEOUT};
 
 /// Between two looks whether it is this node's turn.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ async fn turn(purser: &Purser) -> Result<(), Fault> {
     let Some(mut sequencer) = Sequencer::begin(&grant(purser), &purser.store).await? else {
         return Ok(());
     };
+    purser.checkpoints.hand_over_newest(&grant(purser).pass(), &purser.store).await?;
     while let Some(sealed) = sequencer.step(&grant(purser)).await? {
         sequencer.sign(&grant(purser), &purser.checkpoints).await?;
         if sealed < BATCH {
@@ -46,6 +47,52 @@ async fn turn(purser: &Purser) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Between two attempts to hand over the same checkpoint.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// Hands each newest checkpoint to whoever keeps it, on a thread of its own.
+pub async fn run_keeper(purser: Purser) {
+    let trail = &purser.config.trail;
+    if trail.checkpoint_url.is_empty() {
+        return;
+    }
+    let keeper = Keeper::new(&trail.checkpoint_url, &trail.checkpoint_url_token, TIMEOUT);
+    let handed = purser.checkpoints.handed();
+    let mut left = handed.left();
+    loop {
+        let newest = left.borrow_and_update().clone();
+        let taken = match newest {
+            None => true,
+            Some(newest) => hand_over(&purser, &keeper, newest).await,
+        };
+        if taken {
+            if left.changed().await.is_err() {
+                return;
+            }
+        } else {
+            // The next one, or the same once more.
+            let _ = tokio::time::timeout(TRY_AGAIN_AFTER, left.changed()).await;
+        }
+    }
+}
+
+async fn hand_over(purser: &Purser, keeper: &Keeper, newest: Newest) -> bool {
+    let (keeper, handed, size) = (keeper.clone(), purser.checkpoints.handed(), newest.size);
+    let sent = tokio::task::spawn_blocking(move || keeper.hand_over(&newest.note)).await;
+    match sent.unwrap_or_else(|_| Err("handing it over panicked".to_owned())) {
+        Ok(()) => {
+            handed.succeeded(size, purser.clock.now());
+            tracing::debug!(size, "a checkpoint was handed to trail.checkpoint_url");
+            true
+        }
+        Err(cause) => {
+            handed.failed();
+            tracing::warn!(size, cause, "a checkpoint was not handed to trail.checkpoint_url");
+            false
+        }
+    }
 }
 
 /// Everything that is there now; how many leaves there are.

@@ -24,6 +24,7 @@ mod incoming;
 pub mod json;
 pub mod openapi;
 pub mod peer;
+pub mod pieces;
 pub mod problem;
 pub mod query;
 mod quota;

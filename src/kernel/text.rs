@@ -1,5 +1,7 @@
 //! Rules for text that comes from outside: what it may hold, and the one form it is stored in.
 
+use std::borrow::Cow;
+
 use chrono_tz::{TZ_VARIANTS, Tz};
 use oxilangtag::LanguageTag;
 use unicode_normalization::UnicodeNormalization;
@@ -17,6 +19,12 @@ const PHONE_DIGITS_MIN: usize = 7;
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// As a cell of a table: spreadsheets take for a formula what begins like one.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 /// One line: NFC, trimmed, 1 to `chars_max` characters.
@@ -139,6 +147,16 @@ fn bounded(text: &str, chars_max: usize) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_begins_like_a_formula_is_text() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"] {
+            assert_eq!(cell(formula), format!("'{formula}"));
+        }
+        for text in ["", "order-1", "a=1", "'=1"] {
+            assert_eq!(cell(text), text);
+        }
+    }
     use proptest::prelude::*;
 
     #[test]

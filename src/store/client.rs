@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// As `spawn`, for what nobody waits for.
-    pub(super) fn on_runtime(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn on_runtime(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(self.0.runtime.spawn(future));
     }
 

@@ -36,7 +36,7 @@ pub struct Paper;
 
 /// One line of the trail. Personal values are `[masked]` unless the operator may see them.
 #[derive(Serialize, ToSchema)]
-struct EntryView {
+pub struct EntryView {
     id: String,
     #[schema(required = true)]
     user_id: Option<String>,
@@ -104,7 +104,7 @@ enum ActorKindView {
 #[expect(dead_code, reason = "only described")]
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-enum OutcomeView {
+pub enum OutcomeView {
     Done,
     Refused,
 }
@@ -163,7 +163,7 @@ async fn list(
     store: Data<Store>,
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
-    let filter = filter(&call.query)?;
+    let filter = filter(&call.query, ["limit", "cursor"])?;
     let list =
         List { scope: call.grant.scope(), route: "/v1/audit/logs", filter: call.query.filter() };
     let after = call.query.cursor().map(|cursor| gate.open_cursor(&list, cursor)).transpose()?;
@@ -247,24 +247,26 @@ async fn own(
 
 const WORD: &str = "1 to 128 characters of a-z, 0-9, _, . and -";
 
-fn filter(query: &Parameters) -> Result<Filter, Fault> {
-    query.only(&[
-        "user_id",
-        "app_id",
-        "subject",
-        "actor",
-        "action",
-        "module",
-        "path",
-        "ip",
-        "outcome",
-        "reference",
-        "request_id",
-        "from",
-        "to",
-        "limit",
-        "cursor",
-    ])?;
+/// By what entries are found, whether they are listed or exported.
+const FILTERS: [&str; 13] = [
+    "user_id",
+    "app_id",
+    "subject",
+    "actor",
+    "action",
+    "module",
+    "path",
+    "ip",
+    "outcome",
+    "reference",
+    "request_id",
+    "from",
+    "to",
+];
+
+/// The filter of a query that may hold these besides.
+pub fn filter(query: &Parameters, besides: [&str; 2]) -> Result<Filter, Fault> {
+    query.only(&[&FILTERS[..], &besides].concat())?;
     asked(query)
 }
 
@@ -326,7 +328,7 @@ fn own_view(line: &Line) -> OwnEntryView {
     }
 }
 
-fn view(entry: &Entry) -> EntryView {
+pub fn view(entry: &Entry) -> EntryView {
     let changes = entry.changes.iter().map(|(path, sides)| (path.clone(), free::to_json(sides)));
     EntryView {
         id: entry.id.to_string(),

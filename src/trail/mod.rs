@@ -5,11 +5,12 @@
 //! `auditor_pii` sees the values, and nobody sees them once the user's data key is destroyed.
 //!
 //! `seal` gives each entry its place in a tree and signs what it comes to, `proofs` shows that to
-//! auditors, and `verify` is what an auditor runs.
+//! auditors, `export` hands out any part of it, and `verify` is what an auditor runs.
 //!
 //! To add a filter: `queries::Filter`, the parameter in `http`, and an index if it is to be fast.
 
 mod actions;
+pub mod export;
 mod http;
 mod proofs;
 mod queries;

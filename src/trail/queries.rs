@@ -9,6 +9,7 @@ use super::actions::{ReadOwnTrail, ReadTrail};
 use crate::access::grant::Granted;
 use crate::audit::entry::{Entry, Line};
 use crate::audit::seal;
+use crate::audit::warrant::Pass;
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{AppId, EntryId, UserId};
@@ -47,6 +48,16 @@ pub struct Position {
     id: EntryId,
 }
 
+impl Position {
+    pub fn of(entry: &Entry) -> Self {
+        Self::at(entry.timestamp, entry.id)
+    }
+
+    pub fn at(timestamp: Timestamp, id: EntryId) -> Self {
+        Self { millis: timestamp.timestamp_millis(), id }
+    }
+}
+
 /// What stands where an operator may not see a personal value.
 pub const MASK: &str = "[masked]";
 
@@ -57,14 +68,23 @@ pub async fn list(
     limit: Limit,
     after: Option<Position>,
 ) -> Result<Page<Entry, Position>, Fault> {
+    let rows = newest(&grant.pass(), store, filter, limit.rows() + 1, after).await?;
+    let page = Page::cut(rows, limit, Position::of);
+    Ok(Page { items: opened(grant, store, page.items).await?, next: page.next })
+}
+
+/// The newest that come after a position, as they are stored.
+pub async fn newest(
+    pass: &Pass,
+    store: &Store,
+    filter: &Filter,
+    rows: usize,
+    after: Option<Position>,
+) -> Result<Vec<Entry>, Fault> {
     let query = Query::of(Entry::COLLECTION, condition(filter, after))
         .sort(doc! { "timestamp": -1, "_id": -1 })
-        .limit(limit.rows() + 1);
-    let rows = store.list(&grant.pass(), query).await?;
-    let position =
-        |entry: &Entry| Position { millis: entry.timestamp.timestamp_millis(), id: entry.id };
-    let page = Page::cut(rows, limit, position);
-    Ok(Page { items: opened(grant, store, page.items).await?, next: page.next })
+        .limit(rows);
+    store.list(pass, query).await
 }
 
 /// What the calling app has done, without values: they are the person's, not the app's.
@@ -123,7 +143,7 @@ pub async fn one(grant: &Granted<ReadTrail>, store: &Store, id: EntryId) -> Resu
     opened(grant, store, entry).await?.pop().ok_or_else(|| Fault::of(Code::NotFound))
 }
 
-fn condition(filter: &Filter, after: Option<Position>) -> Document {
+pub fn condition(filter: &Filter, after: Option<Position>) -> Document {
     let mut condition = Document::new();
     let mut equal = |field: &str, value: Option<Bson>| {
         if let Some(value) = value {
@@ -177,16 +197,23 @@ fn condition(filter: &Filter, after: Option<Position>) -> Document {
 async fn opened(
     grant: &Granted<ReadTrail>,
     store: &Store,
+    entries: Vec<Entry>,
+) -> Result<Vec<Entry>, Fault> {
+    shown(&grant.pass(), store, grant.target().sees_personal_values, entries).await
+}
+
+/// Opens the personal values for who sees them, and masks them for everybody else.
+pub async fn shown(
+    pass: &Pass,
+    store: &Store,
+    sees_personal_values: bool,
     mut entries: Vec<Entry>,
 ) -> Result<Vec<Entry>, Fault> {
     let mut users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
     users.sort_unstable();
     users.dedup();
-    let keys = if grant.target().sees_personal_values {
-        store.data_keys(&grant.pass(), &users).await?
-    } else {
-        HashMap::new()
-    };
+    let keys =
+        if sees_personal_values { store.data_keys(pass, &users).await? } else { HashMap::new() };
     for entry in &mut entries {
         let key = entry.user_id.and_then(|id| keys.get(&id));
         open(entry, key);

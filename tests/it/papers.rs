@@ -151,7 +151,13 @@ fn assert_responses(document: &Value, name: &str, operation: &Value) {
             continue;
         }
         let succeeds = status.starts_with('2');
-        let media = if succeeds { "application/json" } else { PROBLEM };
+        // Line by line, where there may be any number of them.
+        let is_lines = response["content"]["application/x-ndjson"].is_object();
+        let media = match (succeeds, is_lines) {
+            (true, true) => "application/x-ndjson",
+            (true, false) => "application/json",
+            (false, _) => PROBLEM,
+        };
         let content = &response["content"][media];
         assert!(content["schema"].is_object(), "{name}: {status} has no schema");
         let exemplary = !content["example"].is_null() || content["examples"].is_object();

@@ -2,7 +2,7 @@
 //! shown, but only ratios taken in one run mean anything.
 //!
 //! `write`, `wallet` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser,
-//! `renewals` watches its worker.
+//! `renewals` watches its worker, `trail` reads and verifies a long one.
 //! What is measured over HTTP runs in processes of its own (`servers`), each started from this binary;
 //! the load (`load`, `wallet::over_http`) comes from one thread of this process.
 //!
@@ -16,6 +16,7 @@ mod read;
 mod renewals;
 mod servers;
 mod socket;
+mod trail;
 mod wallet;
 mod write;
 
@@ -52,6 +53,8 @@ pub enum Bench {
     Idle(idle::Scale),
     /// Subscriptions that are all due in one second: how fast they are billed, and what readers feel.
     Renewals(renewals::Scale),
+    /// A trail of millions: pages at any depth, bytes of an entry, catching up, verifying.
+    Trail(trail::Scale),
     /// One of the servers that the others measure.
     #[command(hide = true)]
     Serve(servers::Options),
@@ -82,6 +85,7 @@ pub fn run(
             Bench::Wallet(scale) => wallet::run(purser, &database, scale, file).await,
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
             Bench::Renewals(scale) => renewals::run(purser, &database, scale, file).await,
+            Bench::Trail(scale) => trail::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,
             Bench::Serve(_) => Ok(()),
         };

@@ -12,6 +12,7 @@ use super::queries::{self, Filter, Position};
 use super::view::{EntryView, ItemView, Looker, OthersEntryView};
 use crate::access::grant::Granted;
 use crate::kernel::fault::Fault;
+use crate::kernel::text::cell;
 use crate::kernel::time::{Timestamp, rfc3339};
 use crate::store::Store;
 
@@ -162,7 +163,9 @@ fn row(item: &ItemView, balance: &mut i64) -> [String; 8] {
     let (at, kind, amount, change, reference, description, account) = match item {
         ItemView::Own(own) => {
             let EntryView { created_at, kind, amount, balance_change, .. } = &**own;
-            let text = |text: &Option<String>| text.as_deref().map_or_else(none, tame);
+            let text = |text: &Option<String>| {
+                text.as_deref().map_or_else(none, |text| cell(text).into_owned())
+            };
             let (reference, description) = (text(&own.reference), text(&own.description));
             let account = own.account_number.clone();
             (created_at, kind, amount, balance_change, reference, description, account)
@@ -184,27 +187,8 @@ fn row(item: &ItemView, balance: &mut i64) -> [String; 8] {
     ]
 }
 
-/// Spreadsheets take for a formula what begins like one.
-fn tame(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
-}
-
 impl Looker {
     fn sees(&self, entry: &Entry) -> bool {
         self.item(entry, None).is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tame;
-
-    #[test]
-    fn what_begins_like_a_formula_is_text() {
-        for (text, tamed) in [("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("order-1", "order-1")]
-        {
-            assert_eq!(tame(text), tamed);
-        }
     }
 }

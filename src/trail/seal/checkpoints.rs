@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bson::{Binary, doc};
 use serde::{Deserialize, Serialize};
 
+use super::keeper::Handed;
 use super::nodes::{hash_of, number};
 use crate::access::grant::Granted;
 use crate::audit::checkpoint::{Checkpoint, Note};
@@ -25,6 +26,7 @@ pub struct Checkpoints {
     key: Option<Arc<SigningKey>>,
     every_ms: i64,
     file: Option<PathBuf>,
+    handed: Handed,
 }
 
 /// One as it is stored.
@@ -43,7 +45,20 @@ impl Checkpoints {
     pub fn new(key: Option<SigningKey>, every_seconds: u64, file: &str) -> Self {
         let every_ms = i64::try_from(every_seconds).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
         let file = (!file.is_empty()).then(|| PathBuf::from(file));
-        Self { key: key.map(Arc::new), every_ms, file }
+        Self { key: key.map(Arc::new), every_ms, file, handed: Handed::default() }
+    }
+
+    /// What is on its way to somebody else.
+    pub fn handed(&self) -> &Handed {
+        &self.handed
+    }
+
+    /// The newest that was signed, for whoever keeps it: a process that ended may have owed it.
+    pub async fn hand_over_newest(&self, pass: &Pass, store: &Store) -> Result<(), Fault> {
+        if let Some(newest) = Stored::newest(pass, store).await? {
+            self.handed.leave(newest.size(), newest.text());
+        }
+        Ok(())
     }
 
     /// Whose signatures count here.
@@ -75,11 +90,12 @@ impl Checkpoints {
             text: checkpoint.sign(&[key]),
             created_at: now,
         };
-        let text = stored.text.clone();
+        let (size, text) = (head.size, stored.text.clone());
         if !store.keep_once(CHECKPOINTS, stored).await? {
             return Ok(false);
         }
         self.push(&text);
+        self.handed.leave(size, &text);
         Ok(true)
     }
 

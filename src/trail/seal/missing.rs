@@ -1,7 +1,6 @@
 //! Which entries have no leaf: both are walked through in the order of subject and number, side by
-//! side.
+//! side. Both walks are answered from an index alone: there may be millions, and none of them missing.
 
-use bson::oid::ObjectId;
 use bson::{Document, doc};
 use serde::Deserialize;
 
@@ -9,13 +8,20 @@ use crate::audit::entry::Entry;
 use crate::kernel::fault::Fault;
 use crate::store::{LEAVES, Path, Store, Walk};
 
-/// Of an entry or a leaf: whose it is, and the entry's id.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Mark {
-    subject: String,
-    seq: i64,
-    #[serde(alias = "_id")]
-    entry_id: ObjectId,
+/// The place of an entry in its subject's history.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+pub struct Mark {
+    pub subject: String,
+    pub seq: i64,
+}
+
+impl Mark {
+    /// That of an entry as it is stored.
+    pub fn of(entry: &Document) -> Result<Self, Fault> {
+        let broken = |_| Fault::internal("an entry of the trail has no place in a history");
+        let subject = entry.get_str("subject").map_err(broken)?.to_owned();
+        Ok(Self { subject, seq: entry.get_i64("seq").map_err(broken)? })
+    }
 }
 
 pub struct Missing {
@@ -28,22 +34,21 @@ const BATCH: u32 = 2000;
 
 impl Missing {
     pub fn look(store: &Store) -> Self {
-        let marks = |collection, only: Document| {
+        let marks = |collection| {
             let sort = doc! { "subject": 1, "seq": 1 };
+            let only = doc! { "subject": 1, "seq": 1, "_id": 0 };
             Marks::of(store.walk(Path { collection, filter: doc! {}, sort, only, batch: BATCH }))
         };
-        let entries = marks(Entry::COLLECTION, doc! { "subject": 1, "seq": 1, "_id": 1 });
-        let leaves = marks(LEAVES, doc! { "subject": 1, "seq": 1, "entry_id": 1, "_id": 0 });
-        Self { entries, leaves, leaf: None }
+        Self { entries: marks(Entry::COLLECTION), leaves: marks(LEAVES), leaf: None }
     }
 
     /// The next `max` of them; fewer only at the end.
-    pub async fn next(&mut self, max: usize) -> Result<Vec<ObjectId>, Fault> {
+    pub async fn next(&mut self, max: usize) -> Result<Vec<Mark>, Fault> {
         let mut missing = Vec::new();
         while missing.len() < max {
             let Some(entry) = self.entries.next().await? else { break };
             if !self.has_leaf(&entry).await? {
-                missing.push(entry.entry_id);
+                missing.push(entry);
             }
         }
         Ok(missing)
@@ -55,7 +60,7 @@ impl Missing {
                 self.leaf = self.leaves.next().await?;
             }
             let Some(leaf) = &self.leaf else { return Ok(false) };
-            let place = (&leaf.subject, leaf.seq).cmp(&(&entry.subject, entry.seq));
+            let place = leaf.cmp(entry);
             if place.is_gt() {
                 return Ok(false);
             }

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use bson::oid::ObjectId;
 use bson::{Document, doc};
 
 use super::checkpoints::Checkpoints;
-use super::missing::Missing;
+use super::missing::{Mark, Missing};
 use super::nodes::{frontier, number};
 use crate::access::grant::Granted;
 use crate::audit::entry::Entry;
@@ -14,7 +13,7 @@ use crate::audit::leaf;
 use crate::audit::tree::Frontier;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{self, SECOND_MS, Timestamp};
-use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Query, Store, Stream, Term, hash};
+use crate::store::{BATCH, LEAVES, Leaf, Lost, News, Path, Query, Store, Stream, Term, hash};
 use crate::trail::actions::SealTrail;
 
 /// Longer than a batch takes; after that another process goes on.
@@ -95,11 +94,11 @@ impl Sequencer {
     pub async fn catch_up(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
         let (mut missing, mut sealed) = (Missing::look(&self.store), 0);
         loop {
-            let ids = missing.next(BATCH).await?;
-            if ids.is_empty() {
+            let marks = missing.next(BATCH).await?;
+            if marks.is_empty() {
                 return Ok(Some(sealed));
             }
-            let entries = entries(grant, &self.store, &ids).await?;
+            let entries = entries(&self.store, marks).await?;
             match self.append(&entries, None).await? {
                 Some(appended) => sealed += appended,
                 None => return Ok(None),
@@ -169,15 +168,15 @@ impl Sequencer {
 /// The leaves of entries, in their order.
 pub fn leaves_of(tree: &mut Frontier, entries: &[Document]) -> Result<Vec<Leaf>, Fault> {
     let leaf = |entry: &Document| {
-        let broken = |_| Fault::internal("an entry of the trail cannot be read");
         let leaf_hash = leaf::hash(&leaf::canonical(entry));
+        let Mark { subject, seq } = Mark::of(entry)?;
         let number = number(tree.size());
         let nodes = tree.append(leaf_hash);
         Ok(Leaf {
             number,
             entry_id: entry.get_object_id("_id").map_err(broken)?,
-            subject: entry.get_str("subject").map_err(broken)?.to_owned(),
-            seq: entry.get_i64("seq").map_err(broken)?,
+            subject,
+            seq,
             leaf_hash: hash(leaf_hash.0),
             nodes: nodes.into_iter().skip(1).map(|node| hash(node.0)).collect(),
             position: None,
@@ -195,19 +194,38 @@ async fn newest(
     Ok(store.list(&grant.pass(), query).await?.pop())
 }
 
-/// By id, in the order asked for.
-async fn entries(
-    grant: &Granted<SealTrail>,
-    store: &Store,
-    ids: &[ObjectId],
-) -> Result<Vec<Document>, Fault> {
-    let query = Query::of(Entry::COLLECTION, doc! { "_id": { "$in": ids } });
-    let found: Vec<Document> = store.list(&grant.pass(), query).await?;
-    let place = |entry: &Document| {
-        let id = entry.get_object_id("_id").ok();
-        ids.iter().position(|wanted| Some(*wanted) == id)
-    };
-    let mut placed: Vec<_> = found.into_iter().map(|entry| (place(&entry), entry)).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    Ok(placed.into_iter().map(|(_, entry)| entry).collect())
+/// Entries by their marks, in the order asked for. Each subject's are one range of numbers; what stands
+/// between them and was not asked for is left out.
+async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<Document>, Fault> {
+    let mut ranges: Vec<Document> = Vec::new();
+    for subject in marks.chunk_by(|one, next| one.subject == next.subject) {
+        let [first, .., last] = subject else {
+            ranges
+                .extend(subject.iter().map(|one| doc! { "subject": &one.subject, "seq": one.seq }));
+            continue;
+        };
+        let between = doc! { "$gte": first.seq, "$lte": last.seq };
+        ranges.push(doc! { "subject": &first.subject, "seq": between });
+    }
+    let mut walk = store.walk::<Document>(Path {
+        collection: Entry::COLLECTION,
+        filter: doc! { "$or": ranges },
+        sort: doc! { "subject": 1, "seq": 1 },
+        only: doc! {},
+        batch: u32::try_from(BATCH).unwrap_or(1000),
+    });
+    let wanted: HashSet<Mark> = marks.into_iter().collect();
+    let mut found = Vec::with_capacity(wanted.len());
+    while let Some(batch) = walk.next().await? {
+        for entry in batch {
+            if wanted.contains(&Mark::of(&entry)?) {
+                found.push(entry);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn broken(_: impl std::error::Error) -> Fault {
+    Fault::internal("an entry of the trail cannot be read")
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Finding, Kept, Report, Task};
 use crate::audit::entry::Entry;
@@ -11,10 +12,12 @@ use crate::audit::leaf;
 use crate::audit::proof::Head;
 use crate::audit::tree::{Frontier, Hash};
 use crate::kernel::fault::Fault;
-use crate::store::{LEAVES, Leaf, Path, Query};
+use crate::store::{LEAVES, Leaf, Path, Query, Walk};
 use crate::trail::seal::{Missing, Stored, frontier, hash_of};
 
 const BATCH: u32 = 1000;
+/// Of a batch, hashed by one thread.
+const PART: usize = 250;
 
 pub async fn verify(task: &mut Task<'_>, report: &mut Report) -> Result<(), Fault> {
     let mut tree = frontier(&(task.pass)(), task.store, task.since).await?;
@@ -31,15 +34,17 @@ pub async fn verify(task: &mut Task<'_>, report: &mut Report) -> Result<(), Faul
     if task.since > 0 {
         vouched(task, &tree, report).await?;
     }
-    while let Some(batch) = leaves.next().await? {
-        let mut entries = entries(task, &batch).await?;
-        for leaf in batch {
-            if tree.size() != u64::try_from(leaf.number).unwrap_or(u64::MAX) {
-                let detail = format!("leaf {} comes after leaf {}", leaf.number, tree.size());
+    // While one batch is hashed, the next one is read.
+    let mut hashing = looked_at(task, &mut leaves).await?;
+    while let Some(looked) = hashing.take() {
+        hashing = looked_at(task, &mut leaves).await?;
+        for look in looked.await_all().await? {
+            if tree.size() != u64::try_from(look.leaf.number).unwrap_or(u64::MAX) {
+                let detail = format!("leaf {} comes after leaf {}", look.leaf.number, tree.size());
                 report.add(Finding::new("leaf_missing", detail).at(tree.size()));
                 return Ok(());
             }
-            one(&mut tree, &leaf, entries.remove(&leaf.entry_id), report);
+            one(&mut tree, &look, report);
             while let Some(checkpoint) = next.take_if(|it| it.size() <= tree.size()) {
                 compare(task, &tree, &checkpoint, report);
                 next = stored.next().await?;
@@ -95,30 +100,84 @@ async fn entries(
     Ok(keyed.collect())
 }
 
+/// A leaf, and what its entry really is.
+struct Look {
+    leaf: Leaf,
+    /// `None` where it is not there, or cannot be read.
+    entry: Option<Named>,
+}
+
+struct Named {
+    hash: Hash,
+    /// Whether the leaf names the same subject and number.
+    is_same: bool,
+}
+
+/// A batch that is being hashed.
+struct Hashing(Vec<JoinHandle<Vec<Look>>>);
+
+impl Hashing {
+    async fn await_all(self) -> Result<Vec<Look>, Fault> {
+        let mut all = Vec::new();
+        for part in self.0 {
+            all.extend(part.await.map_err(|_| Fault::internal("hashing panicked"))?);
+        }
+        Ok(all)
+    }
+}
+
+/// The next leaves with their entries, which other threads hash.
+async fn looked_at(task: &Task<'_>, leaves: &mut Walk<Leaf>) -> Result<Option<Hashing>, Fault> {
+    let Some(mut batch) = leaves.next().await? else { return Ok(None) };
+    let mut entries = entries(task, &batch).await?;
+    let mut parts = Vec::new();
+    while !batch.is_empty() {
+        let rest = batch.split_off(batch.len().min(PART));
+        let pairs: Vec<_> = std::mem::replace(&mut batch, rest)
+            .into_iter()
+            .map(|leaf| {
+                let entry = entries.remove(&leaf.entry_id);
+                (leaf, entry)
+            })
+            .collect();
+        let look = |(leaf, raw)| Look::of(leaf, raw);
+        parts.push(spawn_blocking(move || pairs.into_iter().map(look).collect()));
+    }
+    Ok(Some(Hashing(parts)))
+}
+
+impl Look {
+    fn of(leaf: Leaf, raw: Option<RawDocumentBuf>) -> Self {
+        let entry = raw.and_then(|raw| Document::try_from(raw.as_ref()).ok());
+        let entry = entry.map(|entry| Named {
+            hash: leaf::hash(&leaf::canonical(&entry)),
+            is_same: entry.get_str("subject").ok() == Some(&leaf.subject)
+                && entry.get_i64("seq").ok() == Some(leaf.seq),
+        });
+        Self { leaf, entry }
+    }
+}
+
 /// The tree grows by what the entry says, not by what the leaf says of it.
-fn one(tree: &mut Frontier, leaf: &Leaf, entry: Option<RawDocumentBuf>, report: &mut Report) {
+fn one(tree: &mut Frontier, Look { leaf, entry }: &Look, report: &mut Report) {
     let number = tree.size();
     let about = |finding: Finding| finding.at(number).of(&leaf.entry_id).about(&leaf.subject);
     let said = hash_of(&leaf.leaf_hash);
-    let entry = entry.and_then(|raw| Document::try_from(raw.as_ref()).ok());
-    let Some(entry) = entry else {
+    let Some(Named { hash, is_same }) = entry else {
         report.add(about(Finding::new("entry_missing", "the leaf's entry is not there")));
         let _ = tree.append(said.unwrap_or(Hash([0; 32])));
         return;
     };
-    let hash = leaf::hash(&leaf::canonical(&entry));
-    if said == Some(hash) {
+    if said == Some(*hash) {
         report.leaves += 1;
     } else {
         let detail = "the entry is not what was sealed: its hash differs";
         report.add(about(Finding::new("entry_changed", detail)));
     }
-    let same = entry.get_str("subject").ok() == Some(&leaf.subject)
-        && entry.get_i64("seq").ok() == Some(leaf.seq);
-    if !same {
+    if !is_same {
         report.add(about(Finding::new("leaf_changed", "the leaf names another subject or number")));
     }
-    let _ = tree.append(hash);
+    let _ = tree.append(*hash);
 }
 
 fn compare(task: &Task<'_>, tree: &Frontier, stored: &Stored, report: &mut Report) {

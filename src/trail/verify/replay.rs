@@ -1,32 +1,52 @@
 //! Replaying: a subject's entries, from the first, give its record.
 
-use std::collections::HashMap;
-
 use bson::{Bson, Document};
 
 use crate::audit::change::{Change, apply};
 use crate::audit::entry::Entry;
 use crate::audit::seal::{self, Sensitivity};
 use crate::crypto::envelope::DataKey;
-use crate::kernel::ids::UserId;
 use crate::store::Kind;
 
-/// What `entries` come to; why not, where they do not fit each other. Of an erased person, whose data
-/// key is gone, what was sealed counts as nothing: that is what must stand in the record, and what was
-/// changed below it cannot be followed.
-pub fn replayed(entries: &[Entry], keys: &HashMap<UserId, DataKey>) -> Result<Document, String> {
-    let mut record = Document::new();
-    for entry in entries {
-        let key = entry.user_id.and_then(|user| keys.get(&user));
+/// A subject's entries so far, and what they come to: however many there are, only the record is held.
+/// Of an erased person, whose data key is gone, what was sealed counts as nothing: that is what must
+/// stand in the record, and what was changed below it cannot be followed.
+#[derive(Default)]
+pub struct Replay {
+    record: Document,
+    /// The number of the last entry.
+    pub newest: i64,
+    /// The first number that is not there.
+    pub gap: Option<i64>,
+    wrong: Option<String>,
+}
+
+impl Replay {
+    /// The next entry, by number; with its person's key, where there still is one.
+    pub fn add(&mut self, entry: &Entry, key: Option<&DataKey>) {
+        if entry.seq != self.newest + 1 {
+            self.gap.get_or_insert(self.newest + 1);
+        }
+        self.newest = entry.seq;
+        if self.wrong.is_some() {
+            return;
+        }
         let is_opaque = key.is_none() && entry.user_id.is_some();
         for change in opened(entry, key) {
-            match apply(&mut record, std::slice::from_ref(&change)) {
-                Err(why) if !is_opaque => return Err(why),
+            match apply(&mut self.record, std::slice::from_ref(&change)) {
+                Err(why) if !is_opaque => {
+                    self.wrong = Some(why);
+                    return;
+                }
                 _ => {}
             }
         }
     }
-    Ok(pruned(record))
+
+    /// What they come to; why not, where they do not fit each other.
+    pub fn record(self) -> Result<Document, String> {
+        self.wrong.map_or_else(|| Ok(pruned(self.record)), Err)
+    }
 }
 
 fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<Change> {

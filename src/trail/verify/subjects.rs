@@ -5,37 +5,27 @@ use std::collections::HashMap;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 
-use super::replay::{pruned, put, replayed, shown, without_nothing};
+use super::replay::{Replay, pruned, put, shown, without_nothing};
 use super::{Finding, Report, Task};
 use crate::audit::entry::Entry;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
-use crate::store::{Kind, Path, Root};
+use crate::store::{Kind, Path, Root, Walk};
 
 const BATCH: u32 = 1000;
 /// Subjects whose records are read together; a person has few connections.
-const TOGETHER: usize = 100;
+const TOGETHER: usize = 200;
 /// What is written meanwhile is looked at again so often.
 const LOOKS: usize = 3;
 
-type History = (String, Vec<Entry>);
+/// A subject, and its entries so far.
+type History = (String, Replay);
 
 pub async fn verify(task: &mut Task<'_>, report: &mut Report) -> Result<(), Fault> {
-    let mut walk = task.store.walk::<Entry>(Path {
-        collection: Entry::COLLECTION,
-        filter: doc! {},
-        sort: doc! { "subject": 1, "seq": 1 },
-        only: doc! {},
-        batch: BATCH,
-    });
+    let mut walk = walk(task, doc! {});
     let mut histories: Vec<History> = Vec::new();
     while let Some(batch) = walk.next().await? {
-        for entry in batch {
-            match histories.last_mut() {
-                Some((subject, entries)) if *subject == entry.subject => entries.push(entry),
-                _ => histories.push((entry.subject.clone(), vec![entry])),
-            }
-        }
+        add(task, &batch, &mut histories).await?;
         if histories.len() > TOGETHER {
             // The last one may go on.
             let last = histories.pop();
@@ -46,28 +36,59 @@ pub async fn verify(task: &mut Task<'_>, report: &mut Report) -> Result<(), Faul
     together(task, histories, report).await
 }
 
+fn walk(task: &Task<'_>, filter: Document) -> Walk<Entry> {
+    task.store.walk(Path {
+        collection: Entry::COLLECTION,
+        filter,
+        sort: doc! { "subject": 1, "seq": 1 },
+        only: doc! {},
+        batch: BATCH,
+    })
+}
+
+/// The next entries, in the order of subjects and numbers.
+async fn add(
+    task: &Task<'_>,
+    entries: &[Entry],
+    histories: &mut Vec<History>,
+) -> Result<(), Fault> {
+    let mut users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
+    users.sort_unstable();
+    users.dedup();
+    let keys = task.store.data_keys(&(task.pass)(), &users).await?;
+    for entry in entries {
+        if histories.last().is_none_or(|(subject, _)| *subject != entry.subject) {
+            histories.push((entry.subject.clone(), Replay::default()));
+        }
+        if let Some((_, replay)) = histories.last_mut() {
+            replay.add(entry, entry.user_id.and_then(|user| keys.get(&user)));
+        }
+    }
+    Ok(())
+}
+
 async fn together(
     task: &mut Task<'_>,
     histories: Vec<History>,
     report: &mut Report,
 ) -> Result<(), Fault> {
     let mut gapless = Vec::new();
-    for (subject, entries) in histories {
-        match gap(&entries) {
-            None => gapless.push((subject, entries)),
+    for (subject, replay) in histories {
+        match replay.gap {
+            None => gapless.push((subject, replay)),
             Some(seq) => {
                 let detail = format!("its number {seq} is missing");
                 report.add(Finding::new("number_missing", detail).about(&subject));
             }
         }
     }
-    let mut differing = differing(task, &gapless, report).await?;
+    let mut differing = differing(task, gapless, report).await?;
     for look in 1.. {
         if differing.is_empty() || look == LOOKS {
             break;
         }
         let again = again(task, &differing).await?;
-        differing = self::differing(task, &again, report).await?;
+        differing = self::differing(task, again, report).await?;
     }
     for (subject, why) in differing {
         report.add(Finding::new("record_differs", why).about(&subject));
@@ -75,26 +96,13 @@ async fn together(
     Ok(())
 }
 
-/// The first number that is not there.
-fn gap(entries: &[Entry]) -> Option<i64> {
-    (1..).zip(entries).find(|(seq, entry)| entry.seq != *seq).map(|(seq, _)| seq)
-}
-
 async fn again(task: &Task<'_>, differing: &[(String, String)]) -> Result<Vec<History>, Fault> {
     let mut histories = Vec::new();
     for (subject, _) in differing {
-        let mut walk = task.store.walk::<Entry>(Path {
-            collection: Entry::COLLECTION,
-            filter: doc! { "subject": subject },
-            sort: doc! { "seq": 1 },
-            only: doc! {},
-            batch: BATCH,
-        });
-        let mut entries = Vec::new();
+        let mut walk = walk(task, doc! { "subject": subject });
         while let Some(batch) = walk.next().await? {
-            entries.extend(batch);
+            add(task, &batch, &mut histories).await?;
         }
-        histories.push((subject.clone(), entries));
     }
     Ok(histories)
 }
@@ -102,32 +110,26 @@ async fn again(task: &Task<'_>, differing: &[(String, String)]) -> Result<Vec<Hi
 /// Those whose record is another one, and why.
 async fn differing(
     task: &Task<'_>,
-    histories: &[History],
+    histories: Vec<History>,
     report: &mut Report,
 ) -> Result<Vec<(String, String)>, Fault> {
-    let mut users: Vec<UserId> =
-        histories.iter().flat_map(|(_, entries)| entries).filter_map(|it| it.user_id).collect();
-    users.sort_unstable();
-    users.dedup();
-    let keys = task.store.data_keys(&(task.pass)(), &users).await?;
-    let mut records = records(task, histories).await?;
+    let mut records = records(task, &histories).await?;
     let mut differing = Vec::new();
-    for (subject, entries) in histories {
-        let record = records.remove(subject).unwrap_or_default();
-        match differs(entries, &replayed(entries, &keys), record) {
+    for (subject, replay) in histories {
+        let record = records.remove(&subject).unwrap_or_default();
+        match differs(replay.newest, replay.record(), record) {
             None => report.subjects += 1,
-            Some(why) => differing.push((subject.clone(), why)),
+            Some(why) => differing.push((subject, why)),
         }
     }
     Ok(differing)
 }
 
 fn differs(
-    entries: &[Entry],
-    replayed: &Result<Document, String>,
+    newest: i64,
+    replayed: Result<Document, String>,
     (revision, record): (Option<i64>, Document),
 ) -> Option<String> {
-    let newest = entries.last().map_or(0, |entry| entry.seq);
     match (replayed, revision) {
         (Err(why), _) => Some(format!("its entries do not fit each other: {why}")),
         (Ok(replayed), None) if replayed.is_empty() => None,
@@ -140,7 +142,7 @@ fn differs(
             let only_what_is = |document: Document| {
                 if is_erased { without_nothing(document) } else { document }
             };
-            let (record, replayed) = (only_what_is(pruned(record)), only_what_is(replayed.clone()));
+            let (record, replayed) = (only_what_is(pruned(record)), only_what_is(replayed));
             let other = replayed
                 .keys()
                 .chain(record.keys())
@@ -156,29 +158,38 @@ async fn records(
     histories: &[History],
 ) -> Result<HashMap<String, (Option<i64>, Document)>, Fault> {
     let mut records: HashMap<String, (Option<i64>, Document)> = HashMap::new();
+    let mut walks: Vec<(&'static Kind, Walk<Document>)> = Vec::new();
     for kind in task.kinds {
         let ids: Vec<Bson> =
             histories.iter().filter_map(|(subject, _)| id_in(subject, kind)).collect();
         if ids.is_empty() {
             continue;
         }
-        let mut walk = task.store.walk::<Document>(Path {
+        // Each begins to read at once.
+        let walk = task.store.walk(Path {
             collection: kind.collection,
             filter: doc! { field(kind): { "$in": ids } },
-            sort: doc! { "_id": 1 },
+            sort: doc! {},
             only: doc! {},
             batch: BATCH,
         });
+        walks.push((kind, walk));
+    }
+    for (kind, mut walk) in walks {
         while let Some(batch) = walk.next().await? {
             for document in batch {
-                add(&mut records, kind, document);
+                put_part(&mut records, kind, document);
             }
         }
     }
     Ok(records)
 }
 
-fn add(records: &mut HashMap<String, (Option<i64>, Document)>, kind: &Kind, document: Document) {
+fn put_part(
+    records: &mut HashMap<String, (Option<i64>, Document)>,
+    kind: &Kind,
+    document: Document,
+) {
     let (Some(subject), Some(place)) = ((kind.subject)(&document), (kind.place)(&document)) else {
         return;
     };

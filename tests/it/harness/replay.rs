@@ -223,7 +223,9 @@ struct CountErrors;
 
 impl<S: Subscriber> Layer<S> for CountErrors {
     fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
-        if *event.metadata().level() != Level::ERROR {
+        // What actix-http calls an error is a client's or told elsewhere: `telemetry` turns it off, too.
+        let is_own = !event.metadata().target().starts_with("actix_http");
+        if *event.metadata().level() != Level::ERROR || !is_own {
             return;
         }
         let mut meant = Meant(false);
