@@ -54,6 +54,7 @@ pub fn openapi() -> String {
     document.merge(modules::registry::jobs::Paper::openapi());
     document.merge(trail::Paper::openapi());
     document.merge(trail::ProofPaper::openapi());
+    document.merge(trail::past::Paper::openapi());
     document.merge(health::Paper::openapi());
     let tag = |(name, text): &(&str, &str)| {
         TagBuilder::new().name(*name).description(Some(*text)).build()

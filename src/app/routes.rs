@@ -31,6 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
     // Auditors.
     trail::routes(config);
     trail::proof_routes(config);
+    trail::past::routes(config);
     // Nobody in particular.
     config
         .service(web::resource("/healthz").route(web::get().to(health::healthz)))

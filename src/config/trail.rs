@@ -13,6 +13,8 @@ pub struct Trail {
     pub checkpoint_seconds: u64,
     /// Empty: nowhere.
     pub checkpoint_file: String,
+    /// 0: none are made.
+    pub snapshot_entries: u32,
 }
 
 /// Whether this node may seal.
@@ -30,6 +32,7 @@ impl Trail {
             signing_key: section.secret("signing_key", KEY_ACCEPTED, |_| true),
             checkpoint_seconds: section.number("checkpoint_seconds", 1..=3600),
             checkpoint_file: section.text("checkpoint_file", "empty, or a path", |_| true),
+            snapshot_entries: section.number("snapshot_entries", 0..=1_000_000),
         }
     }
 }

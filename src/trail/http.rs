@@ -36,7 +36,7 @@ pub struct Paper;
 
 /// One line of the trail. Personal values are `[masked]` unless the operator may see them.
 #[derive(Serialize, ToSchema)]
-struct EntryView {
+pub(super) struct EntryView {
     id: String,
     #[schema(required = true)]
     user_id: Option<String>,
@@ -110,12 +110,12 @@ enum OutcomeView {
 }
 
 #[derive(Serialize, ToSchema)]
-struct EntryPage {
+pub(super) struct EntryPage {
     #[schema(max_items = 200)]
-    items: Vec<EntryView>,
+    pub items: Vec<EntryView>,
     /// `null` on the last page.
     #[schema(required = true)]
-    next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// What an app has done, to whom: an entry without its values.
@@ -326,7 +326,7 @@ fn own_view(line: &Line) -> OwnEntryView {
     }
 }
 
-fn view(entry: &Entry) -> EntryView {
+pub(super) fn view(entry: &Entry) -> EntryView {
     let changes = entry.changes.iter().map(|(path, sides)| (path.clone(), free::to_json(sides)));
     EntryView {
         id: entry.id.to_string(),

@@ -5,12 +5,13 @@
 //! `auditor_pii` sees the values, and nobody sees them once the user's data key is destroyed.
 //!
 //! `seal` gives each entry its place in a tree and signs what it comes to, `proofs` shows that to
-//! auditors, and `verify` is what an auditor runs.
+//! auditors, and `verify` is what an auditor runs. `past` is a person's record as it was.
 //!
 //! To add a filter: `queries::Filter`, the parameter in `http`, and an index if it is to be fast.
 
 mod actions;
 mod http;
+pub mod past;
 mod proofs;
 mod queries;
 pub mod seal;

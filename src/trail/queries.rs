@@ -174,7 +174,7 @@ fn condition(filter: &Filter, after: Option<Position>) -> Document {
 }
 
 /// Opens or masks the personal values, as the operator may.
-async fn opened(
+pub(super) async fn opened(
     grant: &Granted<ReadTrail>,
     store: &Store,
     mut entries: Vec<Entry>,

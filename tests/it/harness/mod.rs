@@ -337,6 +337,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
         ("PURSER__TRAIL__SEQUENCER", "off"),
+        ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "0"),
         ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "0"),
         ("PURSER__REFERRALS__REWARD_SECONDS", "0"),
