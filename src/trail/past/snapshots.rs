@@ -106,8 +106,8 @@ pub struct Due {
     reached: i64,
 }
 
-/// Every so many entries of a person. Whoever asks for fewer than the last time begins anew: what is
-/// there is left as it is.
+/// Every so many entries of a person. Whoever asks for another number than the last one begins anew:
+/// what is there is left as it is.
 pub async fn due(pass: &Pass, store: &Store, every: i64) -> Result<Due, Fault> {
     #[derive(Deserialize)]
     struct Number {

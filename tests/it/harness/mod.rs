@@ -83,7 +83,8 @@ impl Purser {
     /// On a database that is set up, as a user who may not do that.
     pub fn serve_on(uri: &str, database: &str) -> Self {
         let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
-        let settings = [("PURSER__CRYPTO__PEPPERS", MASTER_KEY)];
+        let settings =
+            [("PURSER__CRYPTO__PEPPERS", MASTER_KEY), ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "1")];
         Self::served(uri, database, &settings, clock, |_, _| {})
     }
 
@@ -270,6 +271,11 @@ impl Purser {
         let mut entries = self.db_find("user_audit_logs", filter);
         entries.sort_by_key(|entry| entry.get_i64("seq").expect("a number"));
         entries
+    }
+
+    /// A subject's revision, and its record as its entries name it.
+    pub fn db_record(&self, subject: &str) -> (i64, Document) {
+        replay::record(self, subject)
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
