@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::docs::Docs;
 use super::routes::routes;
-use super::{audit, listen, metrics, sealing, telemetry, workers};
+use super::{audit, listen, metrics, sealing, snapshots, telemetry, workers};
 use crate::access::anonymous::Anonymous;
 use crate::access::attempts::Attempts;
 use crate::access::figures::Figures as Decisions;
@@ -166,6 +166,11 @@ impl Purser {
         sealing::once(self).await
     }
 
+    /// Makes every snapshot that is due; how many.
+    pub async fn snapshot_trail(&self) -> Result<usize, Fault> {
+        snapshots::once(self).await
+    }
+
     /// Works on jobs until none is left.
     pub async fn work_on_jobs(&self) -> Result<(), Fault> {
         while workers::work_on_a_job(self, None).await? {}
@@ -258,6 +263,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
         purser.runtime.spawn(sealing::run(purser.clone())),
         purser.runtime.spawn(sealing::run_keeper(purser.clone())),
+        purser.runtime.spawn(snapshots::run(purser.clone())),
         purser.runtime.spawn(workers::run_renewals(purser.clone())),
         purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];

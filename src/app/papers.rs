@@ -55,6 +55,7 @@ pub fn openapi() -> String {
     document.merge(trail::Paper::openapi());
     document.merge(trail::ProofPaper::openapi());
     document.merge(trail::export::Paper::openapi());
+    document.merge(trail::past::Paper::openapi());
     document.merge(health::Paper::openapi());
     let tag = |(name, text): &(&str, &str)| {
         TagBuilder::new().name(*name).description(Some(*text)).build()

@@ -32,6 +32,7 @@ pub fn routes(config: &mut ServiceConfig) {
     trail::routes(config);
     trail::proof_routes(config);
     trail::export::routes(config);
+    trail::past::routes(config);
     // Nobody in particular.
     config
         .service(web::resource("/healthz").route(web::get().to(health::healthz)))

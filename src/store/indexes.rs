@@ -138,6 +138,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
         "trail_leaves" => {
             vec![one("entry_id").unique(), Index::on(doc! { "subject": 1, "seq": 1 }).unique()]
         }
+        // The nearest one before a moment; of one time, the last.
+        "trail_snapshots" => vec![Index::on(doc! { "subject": 1, "timestamp": -1, "seq": -1 })],
         "apps" => vec![one("keys.id").unique().where_exists("keys.id"), one("status")],
         "operators" => vec![one("key_id").unique().where_exists("key_id")],
         "identities" | "referral_codes" => vec![one("user_id")],

@@ -110,12 +110,12 @@ pub enum OutcomeView {
 }
 
 #[derive(Serialize, ToSchema)]
-struct EntryPage {
+pub(super) struct EntryPage {
     #[schema(max_items = 200)]
-    items: Vec<EntryView>,
+    pub items: Vec<EntryView>,
     /// `null` on the last page.
     #[schema(required = true)]
-    next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// What an app has done, to whom: an entry without its values.

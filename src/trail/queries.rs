@@ -194,7 +194,7 @@ pub fn condition(filter: &Filter, after: Option<Position>) -> Document {
 }
 
 /// Opens or masks the personal values, as the operator may.
-async fn opened(
+pub(super) async fn opened(
     grant: &Granted<ReadTrail>,
     store: &Store,
     entries: Vec<Entry>,

@@ -277,6 +277,8 @@ fn attempt(operation: &Operation, who: &Principal, props: &Props) -> Reply {
             "read_balance" => "?at=2026-01-01T00:00:00Z",
             "read_statement" => "?from=2026-01-01T00:00:00Z",
             "prove_consistency" => &consistency,
+            "read_user_as_of" => "?at=2026-02-01T00:00:00Z",
+            "list_field_history" => "?path=profile.first_name",
             _ => "",
         };
     let body = body(&operation.id, props);

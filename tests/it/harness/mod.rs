@@ -83,7 +83,8 @@ impl Purser {
     /// On a database that is set up, as a user who may not do that.
     pub fn serve_on(uri: &str, database: &str) -> Self {
         let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
-        let settings = [("PURSER__CRYPTO__PEPPERS", MASTER_KEY)];
+        let settings =
+            [("PURSER__CRYPTO__PEPPERS", MASTER_KEY), ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "1")];
         Self::served(uri, database, &settings, clock, |_, _| {})
     }
 
@@ -272,6 +273,11 @@ impl Purser {
         entries
     }
 
+    /// A subject's revision, and its record as its entries name it.
+    pub fn db_record(&self, subject: &str) -> (i64, Document) {
+        replay::record(self, subject)
+    }
+
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -337,6 +343,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
         ("PURSER__TRAIL__SEQUENCER", "off"),
+        ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "0"),
         ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "0"),
         ("PURSER__REFERRALS__REWARD_SECONDS", "0"),

@@ -135,6 +135,11 @@ fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<purser::audit::change::Ch
         .collect()
 }
 
+/// A subject's revision, and its record as its entries name it.
+pub fn record(purser: &Purser, subject: &str) -> (i64, Document) {
+    stored(purser).remove(subject).expect("a subject that is there")
+}
+
 /// Each subject's revision and its record as its entries name it: the parts at their places.
 fn stored(purser: &Purser) -> BTreeMap<String, (i64, Document)> {
     let mut subjects: BTreeMap<String, (i64, Document)> = BTreeMap::new();
