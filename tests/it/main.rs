@@ -8,6 +8,7 @@ mod app_itself;
 mod apps;
 mod architecture;
 mod as_of;
+mod changes;
 mod command_line;
 mod copies;
 mod database;
