@@ -10,6 +10,7 @@ use clap::Subcommand;
 use super::build::{Purser, job};
 use super::progress::Progress;
 use crate::access::grant::Granted;
+use crate::access::watch::Watched;
 use crate::apps::{App, Operator};
 use crate::audit::bundle::{self, Writer};
 use crate::audit::checkpoint::{Checkpoint, Note};
@@ -72,6 +73,7 @@ const KINDS: &[&Kind] = &[
     Account::KIND,
     App::KIND,
     Operator::KIND,
+    Watched::KIND,
     Registered::KIND,
     Registration::KIND,
     Job::KIND,

@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -41,6 +41,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("referral_codes", include_str!("../../schemas/referral_codes.json")),
     ("referrals", include_str!("../../schemas/referrals.json")),
     ("jobs", include_str!("../../schemas/jobs.json")),
+    ("watches", include_str!("../../schemas/watches.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];
