@@ -124,6 +124,7 @@ impl Watch {
             });
         }
         firsts.append(&mut rests);
+        firsts.sort_by_key(|noted| (noted.minute, !noted.is_first));
         firsts
     }
 

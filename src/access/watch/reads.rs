@@ -1,7 +1,7 @@
 //! That somebody reads the trail stands in the trail.
 
 use super::event::AUDIT_READ;
-use super::record::Watched;
+use super::record::{Lately, Watched};
 use crate::access::action::Action;
 use crate::access::gate::{self, Gate};
 use crate::access::grant::Granted;
@@ -40,7 +40,9 @@ impl Gate {
         let hints = Hints::none().and(&Watched::of(&subject));
         let unit = self.store().unit(warrant, hints, move |work| {
             work.refer_to(&asked);
-            Watched::add(work, &subject, AUDIT_READ, 1, None)
+            let (since, until) = (work.now(), work.now());
+            let once = Lately { count: 1, addresses: 1, since, until, reason: None };
+            Watched::add(work, &subject, AUDIT_READ, once)
         });
         unit.await.map(drop)
     }

@@ -14,16 +14,17 @@ use crate::store::{Key, Kind, NO_VOLATILE, Record, Root, Stop, Work};
 pub struct Watched {
     #[serde(rename = "_id")]
     id: String,
-    seen: BTreeMap<String, Seen>,
+    /// What was seen: the last of it, alone in a list. So an entry shows all of it, not only what
+    /// differs from the one before.
+    seen: BTreeMap<String, [Seen; 1]>,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Seen {
     /// Since the beginning, on all nodes.
     total: i64,
-    /// One, in a list: so an entry shows all of it, not only what differs from the one before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    latest: Vec<Lately>,
+    #[serde(flatten)]
+    lately: Lately,
 }
 
 /// What one entry tells of.
@@ -59,20 +60,19 @@ impl Watched {
         Key::id(subject.to_string())
     }
 
-    /// `count` more of `what`.
+    /// So many more of `what`.
     pub(super) fn add(
         work: &mut Work,
         subject: &Subject,
         what: &str,
-        count: i64,
-        latest: Option<Lately>,
+        lately: Lately,
     ) -> Result<(), Stop> {
         let before = work.find(&Self::of(subject))?;
         let fresh = || Self { id: subject.to_string(), ..Self::default() };
         let mut after = before.clone().unwrap_or_else(fresh);
-        let seen = after.seen.entry(what.to_owned()).or_default();
-        seen.total += count;
-        seen.latest = latest.into_iter().collect();
+        let total = after.seen.get(what).map_or(0, |[seen]| seen.total);
+        let seen = Seen { total: total + lately.count, lately };
+        after.seen.insert(what.to_owned(), [seen]);
         match before {
             Some(before) => work.revise(&before, &after),
             None => work.create(&after),

@@ -54,8 +54,7 @@ impl Gate {
         let (subject, latest) = (Subject::Security(tally.sighting.whose.clone()), lately(tally));
         let hints = Hints::none().and(&Watched::of(&subject));
         let unit = self.store().unit(warrant, hints, move |work| {
-            let Lately { count, .. } = latest;
-            Watched::add(work, &subject, event.name(), count, Some(latest.clone()))
+            Watched::add(work, &subject, event.name(), latest.clone())
         });
         unit.await.map(drop)
     }
