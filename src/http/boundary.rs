@@ -67,21 +67,23 @@ async fn witness(
     code: Option<Code>,
     id: &str,
 ) -> (ServiceResponse, Option<Code>) {
-    let Ok(door) = call::door(response.request()) else { return (response, code) };
-    let recognised = response.request().extensions().get::<Recognised>().cloned();
-    if let Some(code) = code
-        && let Some(event) = Event::behind(code)
-        && let Some(sighting) = recognised.and_then(|recognised| recognised.sighting())
-    {
-        door.gate.watch().note(event, sighting, Some(code.name()));
-    }
+    let event = code.and_then(Event::behind);
     let status = response.status();
     let is_shown = !status.is_client_error() && !status.is_server_error();
     let read = response.request().extensions().get::<Read>().filter(|_| is_shown).cloned();
     // What has left an entry of its own has said what it did.
-    let Some(read) = read.filter(|_| receipts(&response).is_none()) else {
+    let read = read.filter(|_| receipts(&response).is_none());
+    if event.is_none() && read.is_none() {
         return (response, code);
-    };
+    }
+    let Ok(door) = call::door(response.request()) else { return (response, code) };
+    if let Some(event) = event {
+        let recognised = response.request().extensions().get::<Recognised>().cloned();
+        if let Some(sighting) = recognised.and_then(|recognised| recognised.sighting()) {
+            door.gate.watch().note(event, sighting, code.map(Code::name));
+        }
+    }
+    let Some(read) = read else { return (response, code) };
     let Err(fault) = door.gate.leave(read).await else { return (response, code) };
     report(&fault, id);
     let refused = keep(&response, problem::response(&fault, id));

@@ -9,7 +9,7 @@ use crate::access::permission::Permission;
 use crate::access::standing::Standing;
 use crate::audit::actor::Subject;
 use crate::audit::warrant::Warrant;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::store::Hints;
 
 const ASKED_CHARACTERS_MAX: usize = 255;
@@ -44,6 +44,13 @@ impl Gate {
             let once = Lately { count: 1, addresses: 1, since, until, reason: None };
             Watched::add(work, &subject, AUDIT_READ, once)
         });
-        unit.await.map(drop)
+        let left = unit.await.map(drop);
+        left.map_err(|fault| match fault.code() {
+            // Whether it stands there is not known, and nothing was shown: whoever asks again is safe.
+            Code::OutcomeUnknown => {
+                Fault::of(Code::StoreUnavailable).retry_after(2).because("whether it was written")
+            }
+            _ => fault,
+        })
     }
 }
