@@ -10,6 +10,7 @@ use super::build::{Purser, job};
 use super::export;
 use super::progress::Progress;
 use crate::access::grant::Granted;
+use crate::access::watch::Watched;
 use crate::apps::{App, Operator};
 use crate::audit::bundle;
 use crate::audit::checkpoint::{Checkpoint, Note};
@@ -66,6 +67,7 @@ pub(super) const KINDS: &[&Kind] = &[
     Account::KIND,
     App::KIND,
     Operator::KIND,
+    Watched::KIND,
     Registered::KIND,
     Registration::KIND,
     Job::KIND,

@@ -19,6 +19,7 @@ use crate::access::attempts::Attempts;
 use crate::access::figures::Figures as Decisions;
 use crate::access::gate::Gate;
 use crate::access::principal::{Context, Receipts};
+use crate::access::watch::{Due, Recognised};
 use crate::config::Config;
 use crate::config::metrics::Listener;
 use crate::connections::{Desk, Shown};
@@ -155,11 +156,17 @@ impl Purser {
             request_id: format!("job_{}", hex(&random)),
             deadline: Instant::now() + Duration::from_millis(self.config.server.request_timeout_ms),
             receipts: Receipts::default(),
+            recognised: Recognised::default(),
         }
     }
 
     pub async fn flush_last_used(&self) -> Result<(), Fault> {
         workers::flush_last_used(self).await
+    }
+
+    /// Writes the security events that are due by now.
+    pub async fn write_security_events(&self) -> Result<(), Fault> {
+        workers::write_seen(self, Due::By(self.clock.now())).await
     }
 
     /// Seals everything that is in the trail, and signs it.
@@ -225,6 +232,9 @@ fn node_name(config: &Config) -> String {
     format!("{}:{}", host.trim(), config.server.port)
 }
 
+/// What the worker has begun to write when Purser stops; the lane answers or refuses within its deadline.
+const WATCH_ENDS_WITHIN: Duration = Duration::from_secs(30);
+
 /// A server that is listening.
 pub struct Listening {
     pub address: SocketAddr,
@@ -268,6 +278,7 @@ pub fn serve(
         purser.runtime.spawn(workers::run_renewals(purser.clone())),
         purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];
+    let watching = purser.runtime.spawn(workers::run_watch(purser.clone()));
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
         let mut beside = None;
@@ -284,7 +295,12 @@ pub fn serve(
         served
     });
     workers.iter().for_each(JoinHandle::abort);
+    purser.gate.watch().close();
     purser.runtime.block_on(async {
+        let _ = tokio::time::timeout(WATCH_ENDS_WITHIN, watching).await;
+        if let Err(fault) = workers::write_seen(purser, Due::Everything).await {
+            tracing::warn!(code = fault.code().name(), "security events were not written");
+        }
         if let Err(fault) = purser.flush_last_used().await {
             tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");
         }

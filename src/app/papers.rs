@@ -12,6 +12,7 @@ use utoipa::openapi::tag::TagBuilder;
 
 use super::health;
 use crate::access::action::Described;
+use crate::access::watch::WRITING as WATCH_WRITING;
 use crate::{apps, connections, customers, delivery, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
@@ -91,6 +92,7 @@ pub fn actions() -> Vec<Described> {
         modules::wallet::WRITING,
         modules::subscription::WRITING,
         modules::referrals::WRITING,
+        WATCH_WRITING,
     ]
     .concat();
     actions.sort_by_key(|action| action.name);

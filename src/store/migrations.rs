@@ -42,6 +42,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("referral_codes", include_str!("../../schemas/referral_codes.json")),
     ("referrals", include_str!("../../schemas/referrals.json")),
     ("jobs", include_str!("../../schemas/jobs.json")),
+    ("watches", include_str!("../../schemas/watches.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];

@@ -165,6 +165,10 @@ pub fn condition(filter: &Filter, after: Option<Position>) -> Document {
         equal("app_id", Some(app.as_str().into()));
         let itself = doc! { "actor.kind": "app", "actor.id": app.as_str() };
         and.push(doc! { "$or": [itself, { "actor.kind": "user" }] });
+        // What was only seen is not for whoever was seen: that a sign-in as somebody has failed tells
+        // that there is such a person.
+        let watched = doc! { "$gte": "security:", "$lt": "security;" };
+        and.push(doc! { "subject": { "$not": watched } });
     }
     if let Some(path) = &filter.path {
         // "/" is the character after ".": everything that starts with the path and a dot.

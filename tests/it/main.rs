@@ -34,6 +34,7 @@ mod roles;
 mod roles_of_mongodb;
 mod rotation;
 mod sealing;
+mod security_events;
 mod seed;
 mod shapes;
 mod sign_in;

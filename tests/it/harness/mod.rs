@@ -342,6 +342,7 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
+        ("PURSER__AUDIT__SECURITY_SECONDS", "0"),
         ("PURSER__TRAIL__SEQUENCER", "off"),
         ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "0"),
         ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bson::{Bson, Document, doc};
+use purser::access::watch::Watched;
 use purser::apps::{App, Operator};
 use purser::audit::change::apply;
 use purser::audit::entry::Entry;
@@ -36,6 +37,7 @@ const KINDS: &[&Kind] = &[
     Account::KIND,
     App::KIND,
     Operator::KIND,
+    Watched::KIND,
     Registered::KIND,
     Job::KIND,
     Plan::KIND,
