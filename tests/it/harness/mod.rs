@@ -2,6 +2,9 @@
 //! times are the same in every run. The principal is the subject of every sentence:
 //! `shop.post("/v1/users", …)`. Only what starts with `db_` goes round the API.
 //!
+//! Databases are migrated as one user of MongoDB and served as another, each with the role that
+//! `purser migrate --roles` makes; `db_…` is root.
+//!
 //! When a test ends, its Purser is stopped, the trail is replayed and compared with the stored
 //! documents, and the process must not have logged an error.
 
@@ -23,15 +26,16 @@ use bson::{Document, doc};
 use mongodb::Client;
 use purser::app::build::{self, StopBy, job};
 use purser::apps::{self, NewOperator, OperatorRole};
-use purser::config::Config;
+use purser::config::{Config, store::Store};
 use purser::kernel::chance::Chance;
+use purser::kernel::secret::Secret;
 use purser::kernel::time::{Clock, Timestamp, parse_rfc3339};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub use counter::Counter;
 pub use lock::Lock;
-pub use mongod::Mongod;
+pub use mongod::{MIGRATES, Mongod, SERVES, uri_as};
 pub use principal::{Principal, Reply};
 pub use replay::MEANT_TO_BREAK;
 
@@ -49,6 +53,7 @@ pub struct Purser {
     pub address: SocketAddr,
     /// Where /metrics is, if a test asks for it.
     pub metrics: Option<SocketAddr>,
+    /// Of the root, where the test knows it: Purser itself is another user.
     pub uri: String,
     pub database: String,
     runtime: Runtime,
@@ -80,32 +85,27 @@ impl Purser {
         Self::start_at(uri, database, settings, clock)
     }
 
-    /// On a database that is set up, as a user who may not do that.
+    /// On a database that `purser migrate` has set up.
     pub fn serve_on(uri: &str, database: &str) -> Self {
         let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
         let settings = [("PURSER__CRYPTO__PEPPERS", MASTER_KEY)];
-        Self::served(uri, database, &settings, clock, |_, _| {})
+        starts_before(uri, database);
+        Self::start_at(uri, database, &settings, clock)
     }
 
+    /// The first time it is migrated before.
     fn start_at(uri: &str, database: &str, settings: Settings<'_>, clock: Clock) -> Self {
-        Self::served(uri, database, settings, clock, |runtime, purser| {
-            runtime.block_on(purser.migrate()).expect("migrates");
-        })
-    }
-
-    fn served(
-        uri: &str,
-        database: &str,
-        settings: Settings<'_>,
-        clock: Clock,
-        prepare: impl FnOnce(&Runtime, &build::Purser),
-    ) -> Self {
         let errors_before = replay::errors_logged();
-        let config = configuration(uri, database, settings);
+        let config = configuration(&uri_as(uri, SERVES), database, settings);
         let runtime = build::runtime(&config).expect("a runtime");
-        let chance = Chance::from_seed(7 + starts_before(uri, database));
+        let before = starts_before(uri, database);
+        let chance = Chance::from_seed(7 + before);
+        if before == 0 {
+            let config = configuration(&uri_as(uri, MIGRATES), database, settings);
+            migrate(config, &runtime, &clock, &chance);
+        }
         let inner = build::Purser::assemble(config, &runtime, clock, chance).expect("assembles");
-        prepare(&runtime, &inner);
+        runtime.block_on(inner.check()).expect("its own database");
         let (ready, listening) = mpsc::channel();
         let served = inner.clone();
         let thread = std::thread::spawn(move || {
@@ -133,6 +133,14 @@ impl Purser {
     pub fn beside(&self, node: &str) -> Self {
         let settings = [("PURSER__SERVER__NODE", node)];
         Self::start_at(&self.uri, &self.database, &settings, self.inner.clock.clone())
+    }
+
+    /// As `purser migrate` does it; what was done.
+    pub fn migrate(&self) -> Vec<String> {
+        let config = (*self.inner.config).clone();
+        let uri = Secret::new(uri_as(&self.uri, MIGRATES));
+        let config = Config { store: Store { uri, ..config.store.clone() }, ..config };
+        migrate(config, &self.runtime, &self.inner.clock, &self.inner.chance)
     }
 
     /// For tests that change documents by hand: the trail cannot agree with them.
@@ -309,6 +317,14 @@ impl Drop for Purser {
 /// A variable of the environment that says how the tests run.
 pub fn variable(name: &str) -> Option<String> {
     purser::config::environment().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+fn migrate(config: Config, runtime: &Runtime, clock: &Clock, chance: &Chance) -> Vec<String> {
+    let migrating = build::Purser::assemble(config, runtime, clock.clone(), chance.clone());
+    let migrating = migrating.expect("assembles");
+    let done = runtime.block_on(migrating.migrate()).expect("migrates");
+    runtime.block_on(migrating.store.drain());
+    done
 }
 
 /// How often a Purser was started on this database: each makes ids and keys of its own.
