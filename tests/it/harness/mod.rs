@@ -14,11 +14,11 @@ mod lock;
 mod mongod;
 mod principal;
 mod replay;
+mod setup;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -38,6 +38,7 @@ pub use lock::Lock;
 pub use mongod::{MIGRATES, Mongod, SERVES, uri_as};
 pub use principal::{Principal, Reply};
 pub use replay::MEANT_TO_BREAK;
+use setup::{migrate, starts_before};
 
 /// The moment at which every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
@@ -317,23 +318,6 @@ impl Drop for Purser {
 /// A variable of the environment that says how the tests run.
 pub fn variable(name: &str) -> Option<String> {
     purser::config::environment().find(|(known, _)| known == name).map(|(_, value)| value)
-}
-
-fn migrate(config: Config, runtime: &Runtime, clock: &Clock, chance: &Chance) -> Vec<String> {
-    let migrating = build::Purser::assemble(config, runtime, clock.clone(), chance.clone());
-    let migrating = migrating.expect("assembles");
-    let done = runtime.block_on(migrating.migrate()).expect("migrates");
-    runtime.block_on(migrating.store.drain());
-    done
-}
-
-/// How often a Purser was started on this database: each makes ids and keys of its own.
-fn starts_before(uri: &str, database: &str) -> u64 {
-    static STARTS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
-    let mut starts = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = starts.entry(format!("{uri} {database}")).or_default();
-    *count += 1;
-    *count - 1
 }
 
 pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Config {
