@@ -27,4 +27,5 @@ pub mod peer;
 pub mod problem;
 pub mod query;
 mod quota;
+pub mod streamed;
 mod strict;

@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[

@@ -24,6 +24,7 @@ mod nets;
 mod operators;
 mod papers;
 mod patch;
+mod person_export;
 mod referrals;
 mod registration;
 mod roles;

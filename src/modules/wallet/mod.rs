@@ -55,6 +55,7 @@ pub use expiry::expire;
 pub use http::{Paper, routes};
 pub use plan::{Purpose, Terms};
 pub use record::Category;
+pub use view::whole;
 
 pub struct Wallet;
 
