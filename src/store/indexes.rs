@@ -150,6 +150,9 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // What admins list, page by page.
             Index::on(doc! { "status": 1, "_id": 1 }),
             Index::on(doc! { "app_id": 1, "_id": 1 }),
+            // Those of one person, for the export.
+            one("user_ids"),
+            one("user_id").where_exists("user_id"),
         ],
         "wallet_entries" => vec![
             // What an operation is called, once for ever.
@@ -165,6 +168,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // What admins list, page by page.
             Index::on(doc! { "status": 1, "_id": 1 }),
             one("user_id"),
+            // Whom somebody has brought, for the export of a person.
+            one("referrer_id"),
         ],
         "plans" => vec![Index::on(doc! { "apps": 1, "status": 1, "_id": 1 })],
         "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],

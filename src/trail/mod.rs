@@ -20,5 +20,6 @@ pub mod seal;
 pub mod verify;
 
 pub use actions::{ReadTrail, SealTrail};
-pub use http::{Paper, routes};
+pub use http::{Paper, routes, whole};
 pub use proofs::{Paper as ProofPaper, routes as proof_routes};
+pub use queries::MASK;

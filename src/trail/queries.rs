@@ -225,7 +225,7 @@ pub async fn shown(
     Ok(entries)
 }
 
-fn open(entry: &mut Entry, key: Option<&DataKey>) {
+pub(super) fn open(entry: &mut Entry, key: Option<&DataKey>) {
     let id = entry.id;
     for (path, sides) in entry.changes.iter_mut() {
         let Some(sides) = sides.as_document_mut() else { continue };

@@ -41,10 +41,23 @@ const ROOMS: &[(&str, &[&str])] = &[
             "connections",
         ],
     ),
-    // Erasing settles the wallet.
+    // Erasing settles the wallet; an export shows a person with the views of all.
     (
         "customers",
-        &["kernel", "config", "crypto", "audit", "store", "access", "http", "users", "modules"],
+        &[
+            "kernel",
+            "config",
+            "crypto",
+            "audit",
+            "store",
+            "access",
+            "http",
+            "users",
+            "connections",
+            "people",
+            "modules",
+            "trail",
+        ],
     ),
     // What apps are told is what the view shows; the ledger comes as `users::Lines`, by `app`.
     (

@@ -28,6 +28,7 @@ mod nets;
 mod operators;
 mod papers;
 mod patch;
+mod person_export;
 mod referrals;
 mod registration;
 mod roles;

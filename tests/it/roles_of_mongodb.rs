@@ -27,7 +27,7 @@ fn ask(uri: &str, command: Document) -> Result<Document, i32> {
 
 #[test]
 fn the_user_that_serves_can_add_to_the_trail_and_neither_change_nor_remove_anything_there() {
-    let mongod = Mongod::with_users();
+    let mongod = Mongod::start();
     let root = mongod.uri.clone();
     let (made, said, error) = command_at(&root, DATABASE, KEY, KEY, &["migrate", "--roles"]);
     assert!(made && said.contains(SERVICE), "{said}{error}");

@@ -57,6 +57,7 @@ pub use http::{Paper, routes};
 pub use lines::lines;
 pub use plan::{Purpose, Terms};
 pub use record::Category;
+pub use view::whole;
 
 pub struct Wallet;
 
