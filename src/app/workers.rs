@@ -13,7 +13,7 @@ use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::modules::registry::jobs::{self, Step};
-use crate::modules::subscription::{self, Whom};
+use crate::modules::subscription::{self, Pace, Whom};
 use crate::modules::{referrals, wallet};
 use crate::store::{Key, Touch};
 use crate::users::Connection;
@@ -131,33 +131,38 @@ pub async fn reward_referrals(purser: &Purser) -> Result<(), Fault> {
 /// How long a node has renewals to itself after it last said so: then another takes them up.
 const RENEWALS_LEASE: Duration = Duration::from_secs(15);
 
-/// Rounds for as long as it is this node's turn, no faster than the configuration allows. Once a second
-/// it says that it still is, and looks at those who owe.
+/// Between two counts of who waits, of which there may be many.
+const SURVEY_EVERY: Duration = Duration::from_secs(5);
+
+/// Rounds for as long as it is this node's turn. Once a second it says that it still is, and looks at
+/// those who owe.
 async fn renew_in_turn(purser: &Purser) -> Result<(), Fault> {
-    let per_second = purser.config.subscription.renewals_per_second;
-    let due = Whom::Due(purser.config.subscription.renewals_at_once);
+    let mut surveyed = Instant::now();
     while purser.store.hold_post("renewals", RENEWALS_LEASE).await? {
         renewal_round(purser, Whom::Solvent).await?;
         let second = Instant::now();
         while second.elapsed() < Duration::from_secs(1) {
-            let begun = Instant::now();
-            let round = renewal_round(purser, due).await?;
-            if !round.more {
+            if !renewal_round(purser, Whom::Due(pace(purser))).await?.more {
                 return survey_renewals(purser).await;
             }
-            let takes = Duration::from_secs(u64::try_from(round.looked_at).unwrap_or(0));
-            tokio::time::sleep((takes / per_second).saturating_sub(begun.elapsed())).await;
         }
-        survey_renewals(purser).await?;
+        if surveyed.elapsed() >= SURVEY_EVERY {
+            survey_renewals(purser).await?;
+            surveyed = Instant::now();
+        }
     }
     Ok(())
+}
+
+fn pace(purser: &Purser) -> Pace {
+    let settings = &purser.config.subscription;
+    Pace { handful: settings.renewals_at_once, per_second: settings.renewals_per_second }
 }
 
 /// Bills every subscription that is due.
 pub async fn renew_subscriptions(purser: &Purser) -> Result<(), Fault> {
     renewal_round(purser, Whom::Solvent).await?;
-    let due = Whom::Due(purser.config.subscription.renewals_at_once);
-    while renewal_round(purser, due).await?.more {}
+    while renewal_round(purser, Whom::Due(pace(purser))).await?.more {}
     survey_renewals(purser).await
 }
 

@@ -4,6 +4,8 @@
 //! Credits come by many ways that know nothing of subscriptions, so each round also looks at those
 //! who owe and whose wallet holds enough by now: the fewest there are of all.
 
+use std::time::{Duration, Instant};
+
 use bson::oid::ObjectId;
 use bson::{Document, doc};
 use futures_util::StreamExt;
@@ -22,9 +24,13 @@ use crate::modules::PurseRef;
 use crate::modules::backlog::{BACKLOG_MAX, Backlog};
 use crate::store::{Query, Record, Store};
 
+/// The most of those who are due that are looked at in a round.
+const DUE_MAX: usize = 200;
 /// The most of those who owe that are tried in a round; others have their next attempt.
 const SOLVENT_MAX: usize = 1000;
 const SOLVENT_AT_ONCE: usize = 100;
+/// Handfuls under way at one time: where the database is slow, the next one waits.
+const HANDFULS: usize = 4;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,10 +91,27 @@ const OWES: &str = "modules.subscription.owes";
 /// Who is looked at in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// So many of those whose time came first, all at once.
-    Due(usize),
+    /// Those whose time came first.
+    Due(Pace),
     /// Those who owe, and whose wallet may have enough by now.
     Solvent,
+}
+
+/// Handfuls at regular intervals. Whoever asks for something meanwhile waits behind one handful, and
+/// hundreds at once would be felt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub handful: usize,
+    pub per_second: u32,
+}
+
+impl Pace {
+    /// How long after the first handful that of the person with this number begins.
+    fn wait(self, number: usize) -> Duration {
+        let handful = self.handful.max(1);
+        let before = u32::try_from(number - number % handful).unwrap_or(u32::MAX);
+        Duration::from_secs(1) * before / self.per_second.max(1)
+    }
 }
 
 /// One round. Two nodes that do it at once are in nobody's way: the second finds nothing to do.
@@ -100,8 +123,14 @@ pub async fn renew(
     whom: Whom,
 ) -> Result<Round, Fault> {
     let people = people(grant, store, whom).await?;
-    let (looked_at, more) = (people.len(), whom == Whom::Due(people.len()));
-    let billed = people.into_iter().map(|due| one(grant, store, purse, due));
+    let (looked_at, more) = (people.len(), whom.is_more(people.len()));
+    let begun = Instant::now();
+    let billed = people.into_iter().enumerate().map(|(number, due)| async move {
+        if let Whom::Due(pace) = whom {
+            tokio::time::sleep(pace.wait(number).saturating_sub(begun.elapsed())).await;
+        }
+        one(grant, store, purse, due).await
+    });
     let billed: Vec<_> =
         futures_util::stream::iter(billed).buffer_unordered(whom.at_once()).collect().await;
     let mut failed = None;
@@ -126,9 +155,14 @@ pub async fn renew(
 impl Whom {
     fn at_once(self) -> usize {
         match self {
-            Self::Due(people) => people.max(1),
+            Self::Due(pace) => pace.handful.max(1) * HANDFULS,
             Self::Solvent => SOLVENT_AT_ONCE,
         }
+    }
+
+    /// Whether there may be others, where this many were found.
+    fn is_more(self, found: usize) -> bool {
+        matches!(self, Self::Due(_)) && found == DUE_MAX
     }
 }
 
@@ -155,7 +189,7 @@ async fn people(
 ) -> Result<Vec<Due>, Fault> {
     let of = |filter| Query::of(Subscriber::KIND.collection, filter);
     let query = match whom {
-        Whom::Due(people) => of(due(grant.now())).sort(doc! { DUE_AT: 1 }).limit(people),
+        Whom::Due(_) => of(due(grant.now())).sort(doc! { DUE_AT: 1 }).limit(DUE_MAX),
         Whom::Solvent => of(solvent()).limit(SOLVENT_MAX),
     };
     let seen = doc! { "modules.subscription.seq": 1, "modules.subscription.details.id": 1 };
@@ -210,5 +244,19 @@ impl Outcome {
             Self::Unpaid => "unpaid",
             Self::Ended => "ended",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handfuls_begin_at_regular_intervals_and_never_faster_than_the_pace() {
+        let pace = Pace { handful: 16, per_second: 1600 };
+        let begins: Vec<_> = [0, 15, 16, 31, 32, 499].map(|n| pace.wait(n).as_millis()).into();
+        assert_eq!(begins, [0, 0, 10, 10, 20, 310]);
+        let unbounded = Pace { handful: 0, per_second: 0 };
+        assert_eq!(unbounded.wait(2), Duration::from_secs(2), "a zero is taken for one");
     }
 }
