@@ -5,10 +5,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::watch::Event;
+
 /// Cheap to clone; clones count together.
 #[derive(Clone, Default)]
 pub struct Figures {
     limited: Family<By, Counter>,
+    seen: Family<Kind, Counter>,
+    /// Security events that stand in no entry: too many at once, or refused by the database.
+    pub unwritten: Counter,
     /// Portions of a limit that this node has taken from what all nodes share.
     pub leases: Counter,
     pub admitted: Counter,
@@ -30,8 +35,16 @@ struct By {
     by: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
 impl Figures {
     pub fn register(&self, registry: &mut Registry) {
+        for event in Event::ALL {
+            let _ = self.seen.get_or_create(&Kind { kind: event.name() });
+        }
         for limit in [Limit::Minute, Limit::Hour, Limit::App, Limit::Anonymous] {
             let _ = self.limited.get_or_create(&limit.label());
         }
@@ -46,11 +59,25 @@ impl Figures {
             self.leases.clone(),
         );
         registry.register("admitted", "Requests that their limits let in", self.admitted.clone());
+        registry.register("security_events", "Security events, by kind", self.seen.clone());
+        registry.register(
+            "security_events_unwritten",
+            "Security events that stand in no entry of the trail",
+            self.unwritten.clone(),
+        );
         registry.register(
             "limit_credits",
             "Requests let in on this node's share while the database did not answer",
             self.on_credit.clone(),
         );
+    }
+
+    pub fn seen(&self, kind: &'static str) {
+        self.seen.get_or_create(&Kind { kind }).inc();
+    }
+
+    pub fn lost(&self, count: i64) {
+        self.unwritten.inc_by(u64::try_from(count).unwrap_or_default());
     }
 
     pub fn limited(&self, limit: Limit) {

@@ -15,9 +15,11 @@ use super::grant::{Caller, Granted, OnItself};
 use super::last_used::LastUsed;
 use super::limiter::{Limited, Limiter};
 use super::permission::Permission;
-use super::principal::{Context, Head, Repeatable};
+use super::principal::{Context, Head, Receipts, Repeatable};
 use super::standing::Standing;
+use super::watch::{self, Event, Sighting, Watch};
 use crate::audit::actor::Actor;
+use crate::audit::entry::Outcome;
 use crate::audit::warrant::{Pass, Terms, Warrant};
 use crate::config::audit::IpDetail;
 use crate::crypto::keyring::Keyring;
@@ -36,6 +38,7 @@ pub struct Gate {
     limiter: Limiter,
     anonymous: Anonymous,
     figures: Figures,
+    watch: Arc<Watch>,
 }
 
 pub(super) fn pass(context: &Context) -> Pass {
@@ -43,22 +46,56 @@ pub(super) fn pass(context: &Context) -> Pass {
 }
 
 pub(super) fn warrant<A: Mutating>(grant: &Granted<A>) -> Warrant {
-    let Granted { caller, context, repeatable, concerns, .. } = grant;
-    let module = concerns.as_ref().map(|name| Cow::Owned(name.to_string()));
-    Warrant::issue(Terms {
-        action: A::NAME,
-        module: module.unwrap_or(Cow::Borrowed(A::MODULE)),
+    let module = grant.concerns.as_ref().map(|name| Cow::Owned(name.to_string()));
+    let module = module.unwrap_or(Cow::Borrowed(A::MODULE));
+    let idempotency = grant.repeatable.0.clone();
+    Warrant::issue(Terms { module, idempotency, ..terms(grant, A::NAME) })
+}
+
+/// Leave to say that something was read: the grant need not be one to write.
+pub(super) fn reading<A: Action>(grant: &Granted<A>, action: &'static str) -> Warrant {
+    Warrant::issue(Terms { receipts: Receipts::default(), ..terms(grant, action) })
+}
+
+fn terms<A: Action>(grant: &Granted<A>, action: &'static str) -> Terms {
+    let Granted { caller, context, .. } = grant;
+    Terms {
+        action,
+        module: Cow::Borrowed(watch::MODULE),
         actor: caller.actor.clone(),
+        user_id: None,
         app_id: caller.app_id.clone(),
         connection_id: caller.connection_id,
         request_id: Some(context.request_id.clone()),
         ip_address: caller.ip_address.clone(),
         asserted_by: caller.asserted_by.clone(),
+        outcome: Outcome::Done,
         now: context.now,
         deadline: context.deadline,
         provisos: caller.standing.provisos(context.now),
-        idempotency: repeatable.0.clone(),
+        idempotency: None,
         receipts: context.receipts.clone(),
+    }
+}
+
+/// Leave to write down what was seen of somebody. There is no grant: most of them were refused one.
+pub(super) fn witness(event: Event, seen: &Sighting, context: &Context) -> Warrant {
+    Warrant::issue(Terms {
+        action: event.name(),
+        module: Cow::Borrowed(watch::MODULE),
+        actor: seen.actor.clone(),
+        user_id: seen.user_id,
+        app_id: seen.app_id.clone(),
+        connection_id: seen.connection_id,
+        request_id: seen.request_id.clone(),
+        ip_address: seen.ip_address.clone(),
+        asserted_by: seen.asserted_by.clone(),
+        outcome: event.outcome(),
+        now: context.now,
+        deadline: context.deadline,
+        provisos: Vec::new(),
+        idempotency: None,
+        receipts: Receipts::default(),
     })
 }
 
@@ -81,7 +118,8 @@ impl Gate {
     ) -> Self {
         let limiter = Limiter::new(store.clone(), figures.clone());
         let last_used = Arc::default();
-        Self { store, keyring, ip_detail, last_used, limiter, anonymous, figures }
+        let watch = Arc::new(Watch::new(figures.clone()));
+        Self { store, keyring, ip_detail, last_used, limiter, anonymous, figures, watch }
     }
 
     pub async fn admit<A: Action>(&self, head: &Head) -> Result<Granted<A>, Fault>
@@ -144,6 +182,10 @@ impl Gate {
         &self.last_used
     }
 
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
     }
@@ -190,7 +232,11 @@ impl Gate {
         caller.peer = head.peer;
         let asserted = head.client.filter(|_| caller.app_id.is_some());
         caller.asserted_by = asserted.and(caller.app_id.clone());
-        caller.ip_address = asserted.or(head.peer).and_then(|ip| kept(ip, self.ip_detail));
+        caller.ip_address = self.kept(asserted.or(head.peer));
+    }
+
+    pub(super) fn kept(&self, address: Option<IpAddr>) -> Option<String> {
+        address.and_then(|ip| kept(ip, self.ip_detail))
     }
 }
 

@@ -8,6 +8,9 @@
 //! The rules ([`rule`]) look at documents, not at types, because they are applied twice: at the
 //! door, and again inside the transaction to what the write path has loaded there.
 //!
+//! What the door refuses is told to whoever watches ([`watch`]), and nobody waits for that; what is read
+//! of the trail is answered only once it stands there.
+//!
 //! Records come from memory where a copy counts ([`crate::store::Snapshot`]), and a grant carries those
 //! it was made from. Every request with a valid key spends of its caller's limits ([`limiter`]).
 //!
@@ -37,3 +40,4 @@ mod resolve;
 pub mod rule;
 mod seen;
 mod standing;
+pub mod watch;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::watch::Recognised;
 use crate::audit::warrant::Idempotency;
 pub use crate::audit::warrant::Receipts;
 use crate::kernel::fault::{Code, Fault};
@@ -32,6 +33,7 @@ pub struct Context {
     pub request_id: String,
     pub deadline: Instant,
     pub receipts: Receipts,
+    pub recognised: Recognised,
 }
 
 /// What a POST adds once its body is read.

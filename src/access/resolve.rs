@@ -18,6 +18,7 @@ use super::permission::Permission;
 use super::principal::Head;
 use super::rule;
 use super::standing::{Presented, Sought, Standing};
+use super::watch::Holder;
 use crate::audit::actor::Actor;
 use crate::crypto::token::{ApiKey, KeyKind};
 use crate::kernel::fault::{Code, Fault};
@@ -26,6 +27,7 @@ use crate::kernel::quota::Quota;
 use crate::store::{RecordId, Snapshot, Way};
 
 const ME: &str = "me";
+const NOT_IN_USE: &str = "not_in_use";
 
 /// An app that was recognised by a key.
 struct KnownApp {
@@ -68,7 +70,14 @@ impl Resolve for OnUser {
         };
         let may = || {
             rule::user(whose)?;
-            sought.map_or(Ok(None), |sought| tie.may_use(sought?, whose).map(Some))
+            let Some(sought) = sought else { return Ok(None) };
+            let used = tie.may_use(sought?, whose);
+            // They are told that there is no such module; whoever watches is told the truth.
+            let hidden = |fault: &Fault| fault.code() == Code::NotFound;
+            if used.as_ref().is_err_and(hidden) {
+                gate.denied(head, "module_not_granted");
+            }
+            used.map(Some)
         };
         let (tied, caller) = gate.reached(head, &key, &tie, needs, may).await?;
         let user = user.ok_or_else(|| Fault::of(Code::NotFound))?;
@@ -180,20 +189,27 @@ impl Gate {
         found.ok_or_else(rule::unauthenticated)
     }
 
-    fn proves(&self, key: &ApiKey, stored_mac: Option<&str>) -> Result<(), Fault> {
-        let proven = stored_mac.is_some_and(|mac| key::proves(self.keyring(), key, mac));
-        if proven { Ok(()) } else { Err(rule::unauthenticated()) }
+    /// Whether the key is the stored one, if that may be used; else why not.
+    fn takes(&self, key: &ApiKey, stored_mac: Option<Option<&str>>) -> Result<(), &'static str> {
+        match stored_mac {
+            None => Err(NOT_IN_USE),
+            Some(mac) if mac.is_some_and(|mac| key::proves(self.keyring(), key, mac)) => Ok(()),
+            Some(_) => Err("wrong_secret"),
+        }
     }
 
     /// The app that an app key belongs to.
     async fn app_of_key(&self, head: &Head, key: &ApiKey) -> Result<KnownApp, Fault> {
         let record = self.found(head, Way::AppKey(key.id().into())).await?;
         let (app, now) = (record.raw(), head.context.now);
-        let stored = rule::app_key(app, key.id(), now).ok_or_else(rule::unauthenticated)?;
-        self.proves(key, stored.text("mac"))?;
         let id = name_of(app)?;
+        let holder = Holder::app(&id);
+        let stored = rule::app_key(app, key.id(), now);
+        if let Err(why) = self.takes(key, stored.map(|key| key.text("mac"))) {
+            return Err(self.refuse(head, holder, why));
+        }
         self.last_used().note(Used::AppKey { app: id.clone(), key_id: key.id().to_owned() }, now);
-        rule::address(app, head.peer)?;
+        self.recognises(head, holder, Actor::app(&id), app)?;
         rule::app(Some(app))?;
         Ok(KnownApp { record, id })
     }
@@ -216,24 +232,33 @@ impl Gate {
                 _ => Fault::of(Code::NotFound),
             });
         };
+        let raw = connection.raw();
+        let (user, tie) = (object_id(raw, "user_id")?, object_id(raw, "_id")?);
+        head.context.recognised.asks_about(UserId(user), ConnectionId(tie));
         Ok(Tie { app, connection, key: Presented::OfApp(key.id().to_owned()) })
     }
 
     async fn tie_of_key(&self, head: &Head, key: &ApiKey) -> Result<Tie, Fault> {
         let connection = self.found(head, Way::ConnectionKey(key.id().into())).await?;
         let (tie, now) = (connection.raw(), head.context.now);
-        self.proves(key, rule::connection_key(tie, key.id(), now))?;
         let id = ConnectionId(object_id(tie, "_id")?);
+        let app_id = tie.text("app_id").and_then(Name::parse);
+        let app_id = app_id.ok_or_else(|| Fault::internal("a connection without a usable app"))?;
+        let user = UserId(object_id(tie, "user_id")?);
+        let holder = || Holder::connection(id, user, &app_id);
+        if let Err(why) = self.takes(key, rule::connection_key(tie, key.id(), now).map(Some)) {
+            return Err(self.refuse(head, holder(), why));
+        }
         // Of the key before it, it is not told when it was used.
         if tie.text("key_id") == Some(key.id()) {
             self.last_used().note(Used::ConnectionKey(id), now);
         }
-        rule::address(tie, head.peer)?;
-        let app = RecordId::Text(tie.text("app_id").unwrap_or_default().into());
+        self.recognises(head, holder(), Actor::app(&app_id), tie)?;
+        let app = RecordId::Text(app_id.as_str().into());
         let app = self.store().snapshot(&pass(&head.context), "apps", app).await?;
         let record = app.ok_or_else(rule::unauthenticated)?;
         if !rule::connection_key_in_force(record.raw(), connection.raw()) {
-            return Err(rule::unauthenticated());
+            return Err(self.refuse(head, holder(), NOT_IN_USE));
         }
         rule::app(Some(record.raw()))?;
         let epoch = rule::connection_key_epoch(record.raw());
@@ -244,14 +269,17 @@ impl Gate {
     async fn operator_of_key(&self, head: &Head, key: &ApiKey) -> Result<(Snapshot, Quota), Fault> {
         let record = self.found(head, Way::OperatorKey(key.id().into())).await?;
         let (operator, now) = (record.raw(), head.context.now);
-        self.proves(key, operator.text("key_mac"))?;
-        rule::operator(Some(operator), Permission::Audit, now)?;
         let id = OperatorId(object_id(operator, "_id")?);
+        let usable = rule::operator(Some(operator), Permission::Audit, now).is_ok();
+        if let Err(why) = self.takes(key, usable.then(|| operator.text("key_mac"))) {
+            return Err(self.refuse(head, Holder::operator(id), why));
+        }
         self.last_used().note(Used::OperatorKey(id), now);
-        rule::address(operator, head.peer)?;
+        self.recognises(head, Holder::operator(id), Actor::operator(id), operator)?;
         let limited =
             Limited { whose: format!("opr:{id}").into(), limits: RateLimits::of_an_operator() };
         let quota = self.spend(&[limited], now).await?;
+        self.used(head);
         Ok((record, quota))
     }
 

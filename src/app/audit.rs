@@ -10,6 +10,7 @@ use super::build::{Purser, job};
 use super::export;
 use super::progress::Progress;
 use crate::access::grant::Granted;
+use crate::access::watch::Watched;
 use crate::apps::{App, Operator};
 use crate::audit::bundle;
 use crate::audit::checkpoint::{Checkpoint, Note};
@@ -66,6 +67,7 @@ pub(super) const KINDS: &[&Kind] = &[
     Account::KIND,
     App::KIND,
     Operator::KIND,
+    Watched::KIND,
     Registered::KIND,
     Registration::KIND,
     Job::KIND,
@@ -178,11 +180,12 @@ async fn verify_trail(
 }
 
 fn tell(report: &Report, kept: Option<&Checkpoint>, place: Option<&str>) {
-    let Report { leaves, unsealed, checkpoints, subjects, ledger_lines, .. } = report;
+    let Report { leaves, unsealed, checkpoints, subjects, ledger_lines, snapshots, .. } = report;
     println!("{leaves} entries are what was sealed; {unsealed} came since and are not sealed yet");
     println!("the tree agrees with {checkpoints} checkpoints");
     println!("{subjects} subjects have no gaps, and are what their entries come to");
     println!("{ledger_lines} lines of the ledger have their entry");
+    println!("{snapshots} snapshots are what the entries before them come to");
     let when = kept.and_then(Checkpoint::time).map(crate::kernel::time::rfc3339);
     let when = when.unwrap_or_default();
     match (&report.kept, place) {

@@ -13,17 +13,19 @@ use tokio::task::JoinHandle;
 
 use super::docs::Docs;
 use super::routes::routes;
-use super::{audit, listen, metrics, sealing, telemetry, workers};
+use super::{audit, listen, metrics, sealing, snapshots, telemetry, workers};
 use crate::access::anonymous::Anonymous;
 use crate::access::attempts::Attempts;
 use crate::access::figures::Figures as Decisions;
 use crate::access::gate::Gate;
 use crate::access::principal::{Context, Receipts};
+use crate::access::watch::{Due, Recognised};
 use crate::config::Config;
 use crate::config::metrics::Listener;
 use crate::connections::{Desk, Shown};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::{Hasher, Params};
+use crate::delivery::Feed;
 use crate::http::boundary::boundary;
 use crate::http::call::Door;
 use crate::http::edge::{self, Edge};
@@ -154,6 +156,7 @@ impl Purser {
             request_id: format!("job_{}", hex(&random)),
             deadline: Instant::now() + Duration::from_millis(self.config.server.request_timeout_ms),
             receipts: Receipts::default(),
+            recognised: Recognised::default(),
         }
     }
 
@@ -161,9 +164,19 @@ impl Purser {
         workers::flush_last_used(self).await
     }
 
+    /// Writes the security events that are due by now.
+    pub async fn write_security_events(&self) -> Result<(), Fault> {
+        workers::write_seen(self, Due::By(self.clock.now())).await
+    }
+
     /// Seals everything that is in the trail, and signs it.
     pub async fn seal_trail(&self) -> Result<u64, Fault> {
         sealing::once(self).await
+    }
+
+    /// Makes every snapshot that is due; how many.
+    pub async fn snapshot_trail(&self) -> Result<usize, Fault> {
+        snapshots::once(self).await
     }
 
     /// Works on jobs until none is left.
@@ -219,6 +232,9 @@ fn node_name(config: &Config) -> String {
     format!("{}:{}", host.trim(), config.server.port)
 }
 
+/// What the worker has begun to write when Purser stops; the lane answers or refuses within its deadline.
+const WATCH_ENDS_WITHIN: Duration = Duration::from_secs(30);
+
 /// A server that is listening.
 pub struct Listening {
     pub address: SocketAddr,
@@ -258,9 +274,11 @@ pub fn serve(
         purser.runtime.spawn(workers::run_jobs(purser.clone())),
         purser.runtime.spawn(sealing::run(purser.clone())),
         purser.runtime.spawn(sealing::run_keeper(purser.clone())),
+        purser.runtime.spawn(snapshots::run(purser.clone())),
         purser.runtime.spawn(workers::run_renewals(purser.clone())),
         purser.runtime.spawn(workers::run_rewards(purser.clone())),
     ];
+    let watching = purser.runtime.spawn(workers::run_watch(purser.clone()));
     let served = actix_web::rt::System::new().block_on(async {
         let server = server(purser, api, &figures, stop_by)?;
         let mut beside = None;
@@ -277,7 +295,12 @@ pub fn serve(
         served
     });
     workers.iter().for_each(JoinHandle::abort);
+    purser.gate.watch().close();
     purser.runtime.block_on(async {
+        let _ = tokio::time::timeout(WATCH_ENDS_WITHIN, watching).await;
+        if let Err(fault) = workers::write_seen(purser, Due::Everything).await {
+            tracing::warn!(code = fault.code().name(), "security events were not written");
+        }
         if let Err(fault) = purser.flush_last_used().await {
             tracing::warn!(code = fault.code().name(), "the last uses of keys were not written");
         }
@@ -314,6 +337,11 @@ fn server(
     let attempts = Data::from(Arc::clone(&purser.attempts));
     let (catalogue, purse) = (Data::new(purser.catalogue.clone()), Data::new(PURSE));
     let exports = Data::new(Exports::default());
+    let feed = Data::new(Feed {
+        desk: purser.desk.clone(),
+        lines: wallet::lines(purser.store.clone()),
+        bounds: purser.config.delivery,
+    });
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -328,6 +356,7 @@ fn server(
             .app_data(catalogue.clone())
             .app_data(purse.clone())
             .app_data(exports.clone())
+            .app_data(feed.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

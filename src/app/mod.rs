@@ -21,6 +21,7 @@ mod progress;
 mod routes;
 mod sealing;
 pub mod seed;
+mod snapshots;
 mod telemetry;
 mod workers;
 

@@ -12,7 +12,8 @@ use utoipa::openapi::tag::TagBuilder;
 
 use super::health;
 use crate::access::action::Described;
-use crate::{apps, connections, customers, http, modules, people, trail};
+use crate::access::watch::WRITING as WATCH_WRITING;
+use crate::{apps, connections, customers, delivery, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
     `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
@@ -42,6 +43,7 @@ pub fn openapi() -> String {
     document.merge(modules::subscription::Paper::openapi());
     document.merge(modules::referrals::Paper::openapi());
     document.merge(modules::custom::Paper::openapi());
+    document.merge(delivery::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());
@@ -55,6 +57,7 @@ pub fn openapi() -> String {
     document.merge(trail::Paper::openapi());
     document.merge(trail::ProofPaper::openapi());
     document.merge(trail::export::Paper::openapi());
+    document.merge(trail::past::Paper::openapi());
     document.merge(health::Paper::openapi());
     let tag = |(name, text): &(&str, &str)| {
         TagBuilder::new().name(*name).description(Some(*text)).build()
@@ -89,6 +92,7 @@ pub fn actions() -> Vec<Described> {
         modules::wallet::WRITING,
         modules::subscription::WRITING,
         modules::referrals::WRITING,
+        WATCH_WRITING,
     ]
     .concat();
     actions.sort_by_key(|action| action.name);

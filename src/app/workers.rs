@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::build::{PURSE, Purser, job};
 use crate::access::grant::Granted;
 use crate::access::last_used::Used;
+use crate::access::watch::Due;
 use crate::apps::{App, Operator};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
@@ -210,6 +211,33 @@ pub async fn expire_credits(purser: &Purser) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Writes security events: firsts as they come, the rest when its minute is over. Ends when the watch is
+/// closed, never in the middle of writing.
+pub async fn run_watch(purser: Purser) {
+    let seconds = purser.config.audit.security_seconds;
+    if seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !purser.gate.watch().is_closed() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = purser.gate.watch().woken() => {}
+        }
+        if let Err(fault) = write_seen(&purser, Due::By(purser.clock.now())).await {
+            let (code, cause) = (fault.code().name(), fault.cause());
+            tracing::warn!(code, cause, "security events wait to be written");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Writes security events that are due.
+pub async fn write_seen(purser: &Purser, due: Due) -> Result<(), Fault> {
+    purser.gate.write_seen(due, || purser.context()).await
 }
 
 /// Writes when keys were last used and apps last read, since the last time.

@@ -202,6 +202,17 @@ fn address<'a>(before: &Document, after: &Document, path: &'a str) -> &'a str {
     path
 }
 
+/// What stands at a path inside a value: elements of arrays by their id.
+pub fn value_in<'a>(value: &'a Bson, path: &str) -> Option<&'a Bson> {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let inner = match value {
+        Bson::Document(fields) => fields.get(head),
+        Bson::Array(items) => items.iter().find(|item| id_of(item).as_deref() == Some(head)),
+        _ => None,
+    }?;
+    rest.map_or(Some(inner), |rest| value_in(inner, rest))
+}
+
 fn value_at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
     match path.split_once('.') {
         None => document.get(path),

@@ -54,17 +54,22 @@ impl Entry {
 
     /// The changes as they are stored; for replay, once their values are opened or unmarked.
     pub fn read_changes(&self) -> Vec<Change> {
-        let side = |sides: &Document, name: &str| sides.get(name).cloned();
-        self.changes
-            .iter()
-            .filter_map(|(path, sides)| Some((path, sides.as_document()?)))
-            .map(|(path, sides)| Change {
-                path: path.clone(),
-                old: side(sides, "old"),
-                new: side(sides, "new"),
-            })
-            .collect()
+        changes_of(&self.changes)
     }
+}
+
+/// What stands in the field `changes` of an entry.
+pub fn changes_of(changes: &Document) -> Vec<Change> {
+    let side = |sides: &Document, name: &str| sides.get(name).cloned();
+    changes
+        .iter()
+        .filter_map(|(path, sides)| Some((path, sides.as_document()?)))
+        .map(|(path, sides)| Change {
+            path: path.clone(),
+            old: side(sides, "old"),
+            new: side(sides, "new"),
+        })
+        .collect()
 }
 
 /// An entry without its values: for whom they are not, and for lists that are not about them.

@@ -6,7 +6,7 @@
 //! are sealed under the user's own data key ([`seal`]), secrets never enter. A [`warrant`] is what
 //! the gate hands out and the store demands: without one nothing can be written.
 //!
-//! An entry's canonical bytes ([`leaf`]) are a leaf of one Merkle tree ([`tree`], [`proof`]), which
+//! What a subject's entries come to is a [`state`]. An entry's canonical bytes ([`leaf`]) are a leaf of one Merkle tree ([`tree`], [`proof`]), which
 //! [`checkpoint`]s sign; a [`bundle`] carries entries with their proofs.
 //!
 //! Invariants: `apply(diff(a, b), a) == b`; replaying a subject's entries gives its record.
@@ -23,5 +23,6 @@ pub mod proof;
 #[cfg(test)]
 mod samples;
 pub mod seal;
+pub mod state;
 pub mod tree;
 pub mod warrant;

@@ -11,8 +11,9 @@ use std::time::Instant;
 use bson::{Bson, Document};
 
 use super::actor::Actor;
+use super::entry::Outcome;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{AppId, ConnectionId, EntryId};
+use crate::kernel::ids::{AppId, ConnectionId, EntryId, UserId};
 use crate::kernel::time::Timestamp;
 
 /// Leave to read, until `deadline`.
@@ -64,11 +65,14 @@ pub struct Terms {
     pub action: &'static str,
     pub module: Cow<'static, str>,
     pub actor: Actor,
+    /// Whom it concerns, where the subject is not the person.
+    pub user_id: Option<UserId>,
     pub app_id: Option<AppId>,
     pub connection_id: Option<ConnectionId>,
     pub request_id: Option<String>,
     pub ip_address: Option<String>,
     pub asserted_by: Option<AppId>,
+    pub outcome: Outcome,
     pub now: Timestamp,
     pub deadline: Instant,
     pub provisos: Vec<Proviso>,

@@ -23,6 +23,8 @@ pub struct Trail {
     pub checkpoint_url: String,
     /// Empty: none is sent.
     pub checkpoint_url_token: Secret<String>,
+    /// 0: none are made.
+    pub snapshot_entries: u32,
 }
 
 /// Whether this node may seal.
@@ -43,6 +45,7 @@ impl Trail {
             checkpoint_url: section
                 .text("checkpoint_url", URL_ACCEPTED, |text| text.is_empty() || is_keeper(text)),
             checkpoint_url_token: section.secret("checkpoint_url_token", TOKEN_ACCEPTED, is_token),
+            snapshot_entries: section.number("snapshot_entries", 0..=1_000_000),
         }
     }
 }

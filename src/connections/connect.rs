@@ -234,6 +234,7 @@ impl Meeting<'_> {
             kyc_level: 0,
             customer_id: materials.customer,
             account_number: account.number.clone(),
+            exported_at: None,
             revision: 1,
         }
     }

@@ -38,12 +38,13 @@ pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange}
 pub use commands::{Desk, let_go, update_user};
 pub use connect::{Materials, Tied};
 pub use http::{Paper, routes};
+pub use queries::people;
 pub use registration::{Outcome, register};
 pub use request::Person;
 pub use shown::Shown;
-pub use view::{View, etag, view};
+pub use view::{View, etag, kept, view};
 pub use waiting::{
     Paper as WaitingPaper, Registration, WRITING as WAITING_WRITING, activate,
-    routes as waiting_routes,
+    of_person as waiting_of, routes as waiting_routes,
 };
 pub use wire::{RegisterBody, person};

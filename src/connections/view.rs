@@ -128,6 +128,20 @@ pub fn app_specific(connection: &Connection) -> Value {
     })
 }
 
+/// Everything that is kept in a connection, for the person themself.
+pub fn kept(connection: &Connection) -> Value {
+    let mut kept = app_specific(connection);
+    let times = [
+        ("key_last_used_at", connection.key_last_used_at),
+        ("key_revealed_at", connection.key_revealed_at),
+        ("inactive_at", connection.inactive_at),
+    ];
+    for (name, at) in times {
+        kept[name] = at.map(rfc3339).into();
+    }
+    kept
+}
+
 /// The entity tag of a view: keyed, so that it says nothing of what the app cannot see, and
 /// without what changes by being read.
 pub fn etag(view: &View, keyring: &Keyring) -> String {

@@ -6,4 +6,5 @@ use crate::actions;
 
 actions! {
     EraseUser "user_erased" Admin => OnPlatform, writes, "An admin erases a person for good; the reason stands in the entry's `reference`.";
+    ExportUser "user_exported" Admin => OnPlatform, writes, "An admin is given everything that is kept of a person; why stands in the entry's `reference`.";
 }

@@ -1,6 +1,6 @@
 //! What a handler answers when all went well.
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
@@ -11,7 +11,7 @@ use crate::kernel::time::{SECOND_MS, Timestamp};
 
 pub struct Answer {
     status: StatusCode,
-    body: Option<Bytes>,
+    body: Option<BoxBody>,
     content_type: &'static str,
     etag: Option<String>,
     seen: Option<String>,
@@ -59,12 +59,17 @@ impl Answer {
 
     /// With a body that is JSON already.
     pub fn made(body: Bytes) -> Self {
+        Self::streamed(body.boxed())
+    }
+
+    /// With a body of JSON that is written while it is sent.
+    pub fn streamed(body: BoxBody) -> Self {
         Self { status: StatusCode::OK, body: Some(body), ..Self::no_content() }
     }
 
     fn with(status: StatusCode, body: &impl Serialize) -> Result<Self, Fault> {
         let body = serde_json::to_vec(body).map_err(|_| Fault::internal("an answer is no JSON"))?;
-        Ok(Self { status, body: Some(body.into()), ..Self::no_content() })
+        Ok(Self { status, ..Self::made(body.into()) })
     }
 
     #[must_use]

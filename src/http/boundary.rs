@@ -9,12 +9,13 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpResponse};
 
-use super::call::RequestId;
+use super::call::{self, RequestId};
 use super::edge::Edge;
 use super::figures::{Asked, CallerApp, outcome};
 use super::incoming::{Incoming, Outgoing};
 use super::problem::{self, Problem};
 use crate::access::principal::Receipts;
+use crate::access::watch::{Event, Read, Recognised};
 use crate::kernel::chance::Chance;
 use crate::kernel::fault::{Class, Code, Fault};
 use crate::kernel::quota::Quota;
@@ -40,7 +41,8 @@ pub async fn boundary(
         actix_web::rt::task::yield_now().await;
     }
     let response = next.call(request).await?;
-    let (mut response, code) = render(response.map_into_boxed_body(), &id);
+    let (response, code) = render(response.map_into_boxed_body(), &id);
+    let (mut response, code) = witness(response, code, &id).await;
     let quota = response.request().extensions().get::<Quota>().cloned();
     let receipts = receipts(&response);
     let headers = response.headers_mut();
@@ -56,6 +58,37 @@ pub async fn boundary(
     edge.dress(headers);
     report_answer(&edge, &response, code, &id, started);
     Ok(response.map_body(|_, body| Outgoing::new(body, incoming, edge.hold)))
+}
+
+/// What the trail must say of a request besides its changes: that it was refused, and, before anybody
+/// is answered, that the trail was read. Here, so that no handler can forget it.
+async fn witness(
+    response: ServiceResponse,
+    code: Option<Code>,
+    id: &str,
+) -> (ServiceResponse, Option<Code>) {
+    let event = code.and_then(Event::behind);
+    let status = response.status();
+    let is_shown = !status.is_client_error() && !status.is_server_error();
+    let read = response.request().extensions().get::<Read>().filter(|_| is_shown).cloned();
+    // What has left an entry of its own has said what it did.
+    let read = read.filter(|_| receipts(&response).is_none());
+    if event.is_none() && read.is_none() {
+        return (response, code);
+    }
+    let Ok(door) = call::door(response.request()) else { return (response, code) };
+    if let Some(event) = event {
+        let recognised = response.request().extensions().get::<Recognised>().cloned();
+        if let Some(sighting) = recognised.and_then(|recognised| recognised.sighting()) {
+            door.gate.watch().note(event, sighting, code.map(Code::name));
+        }
+    }
+    let Some(read) = read else { return (response, code) };
+    let Err(fault) = door.gate.leave(read).await else { return (response, code) };
+    report(&fault, id);
+    let refused = keep(&response, problem::response(&fault, id));
+    let (request, _) = response.into_parts();
+    (ServiceResponse::new(request, refused), Some(fault.code()))
 }
 
 /// The entries of the trail that it has left.

@@ -21,6 +21,7 @@ use crate::access::figures::Figures as Decisions;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
 use crate::access::principal::{Context, Head, Receipts, Repeatable};
+use crate::access::watch::{Read, Recognised};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Clock;
 
@@ -146,7 +147,11 @@ where
     let query = Parameters::read(request.query_string())?;
     let head = head(&request, &door);
     request.extensions_mut().insert(head.context.receipts.clone());
+    request.extensions_mut().insert(head.context.recognised.clone());
     let grant = door.gate.admit::<A>(&head).await?;
+    if let Some(read) = Read::of(&grant, || format!("{}{}", request.path(), query.told())) {
+        request.extensions_mut().insert(read);
+    }
     if let Some(quota) = grant.quota() {
         request.extensions_mut().insert(quota.clone());
     }
@@ -206,6 +211,7 @@ fn head(request: &HttpRequest, door: &Door) -> Head {
             request_id: request_id.unwrap_or_default(),
             deadline: Instant::now() + door.request_timeout,
             receipts: Receipts::default(),
+            recognised: Recognised::default(),
         },
     }
 }

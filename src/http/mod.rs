@@ -28,4 +28,5 @@ pub mod pieces;
 pub mod problem;
 pub mod query;
 mod quota;
+pub mod streamed;
 mod strict;

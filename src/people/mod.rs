@@ -9,7 +9,7 @@ mod sign_in;
 
 use actix_web::web::ServiceConfig;
 
-pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes};
+pub use admin::{Paper as AdminPaper, WRITING as ADMIN_WRITING, routes as admin_routes, whole};
 pub use sign_in::{Paper as SignInPaper, WRITING as SIGN_IN_WRITING};
 
 pub fn routes(config: &mut ServiceConfig) {

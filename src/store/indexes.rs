@@ -138,6 +138,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
         "trail_leaves" => {
             vec![one("entry_id").unique(), Index::on(doc! { "subject": 1, "seq": 1 }).unique()]
         }
+        // The nearest one before a moment; of one time, the last.
+        "trail_snapshots" => vec![Index::on(doc! { "subject": 1, "timestamp": -1, "seq": -1 })],
         "apps" => vec![one("keys.id").unique().where_exists("keys.id"), one("status")],
         "operators" => vec![one("key_id").unique().where_exists("key_id")],
         "identities" | "referral_codes" => vec![one("user_id")],
@@ -148,6 +150,9 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // What admins list, page by page.
             Index::on(doc! { "status": 1, "_id": 1 }),
             Index::on(doc! { "app_id": 1, "_id": 1 }),
+            // Those of one person, for the export.
+            one("user_ids"),
+            one("user_id").where_exists("user_id"),
         ],
         "wallet_entries" => vec![
             // What an operation is called, once for ever.
@@ -163,6 +168,8 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             // What admins list, page by page.
             Index::on(doc! { "status": 1, "_id": 1 }),
             one("user_id"),
+            // Whom somebody has brought, for the export of a person.
+            one("referrer_id"),
         ],
         "plans" => vec![Index::on(doc! { "apps": 1, "status": 1, "_id": 1 })],
         "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],

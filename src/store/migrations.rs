@@ -16,7 +16,7 @@ use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -27,6 +27,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("user_audit_logs", include_str!("../../schemas/user_audit_logs.json")),
     ("trail_leaves", include_str!("../../schemas/trail_leaves.json")),
     ("trail_checkpoints", include_str!("../../schemas/trail_checkpoints.json")),
+    ("trail_snapshots", include_str!("../../schemas/trail_snapshots.json")),
     ("apps", include_str!("../../schemas/apps.json")),
     ("operators", include_str!("../../schemas/operators.json")),
     ("identities", include_str!("../../schemas/identities.json")),
@@ -41,6 +42,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("referral_codes", include_str!("../../schemas/referral_codes.json")),
     ("referrals", include_str!("../../schemas/referrals.json")),
     ("jobs", include_str!("../../schemas/jobs.json")),
+    ("watches", include_str!("../../schemas/watches.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];

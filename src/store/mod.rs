@@ -58,7 +58,7 @@ pub use migrations::Plan;
 pub use read::Query;
 pub use record::{Key, Kind, NO_VOLATILE, Record, Root};
 pub use rewrap::{Tally, Unopened};
-pub use roles::{INSERT_ONLY, MIGRATION, SERVICE, advice};
+pub use roles::{INSERT_ONLY, MIGRATION, SERVICE, advice, role_command};
 pub use touch::Touch;
 pub use walk::{Path, Walk};
 pub use way::Way;

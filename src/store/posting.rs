@@ -9,7 +9,7 @@ use super::batch::{Batch, Note, Posted};
 use super::record::{Locator, REVISION};
 use crate::audit::actor::Subject;
 use crate::audit::change;
-use crate::audit::entry::{Entry, Outcome};
+use crate::audit::entry::Entry;
 use crate::audit::seal::{self, Sensitivity};
 use crate::audit::warrant::Warrant;
 use crate::crypto::envelope::DataKey;
@@ -125,11 +125,11 @@ pub(super) fn entry(
     chance: &Chance,
 ) -> Result<Document, String> {
     let subject = &posted.draft.subject;
-    let user_id = if let Subject::User(id) = subject { Some(*id) } else { None };
-    let key = user_id.as_ref().and_then(|id| keys.get(id));
+    let user = if let Subject::User(id) = subject { Some(*id) } else { None };
+    let key = user.as_ref().and_then(|id| keys.get(id));
     let entry = Entry {
         id,
-        user_id,
+        user_id: user.or(warrant.user_id),
         app_id: warrant.app_id.clone(),
         action: warrant.action.to_owned(),
         module: warrant.module.clone().into_owned(),
@@ -144,7 +144,7 @@ pub(super) fn entry(
         asserted_by: warrant.asserted_by.clone(),
         paths: posted.draft.changes.iter().map(|change| change.change.path.clone()).collect(),
         reference: posted.reference.clone(),
-        outcome: Outcome::Done,
+        outcome: warrant.outcome,
     };
     bson::serialize_to_document(&entry).map_err(|_| "an entry cannot be encoded".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Roles for MongoDB users: the service may add to what is never changed, and not change it; what
 //! makes collections is somebody else.
 
-use bson::{Bson, doc};
+use bson::{Bson, Document, doc};
 
 use super::client::Store;
 use super::leaves::LEAVES;
@@ -26,12 +26,11 @@ impl Store {
         let made = async move {
             let name = database.name().to_owned();
             let mut done = Vec::new();
-            for (role, privileges) in [(SERVICE, service(&name)), (MIGRATION, migration(&name))] {
+            for role in [SERVICE, MIGRATION] {
                 let known = database.run_command(doc! { "rolesInfo": role }).await?;
                 let is_known = known.get_array("roles").is_ok_and(|roles| !roles.is_empty());
                 let command = if is_known { "updateRole" } else { "createRole" };
-                let make = doc! { command: role, "privileges": privileges, "roles": [] };
-                database.run_command(make).await?;
+                database.run_command(role_command(command, role, &name)).await?;
                 done.push(format!("{} role {role}", if is_known { "set" } else { "create" }));
             }
             Ok(done)
@@ -39,6 +38,13 @@ impl Store {
         let made = self.spawn(made).await.map_err(|fault| fault.to_string())?;
         made.map_err(|error: mongodb::error::Error| trouble::describe(&error))
     }
+}
+
+/// `createRole` or `updateRole` with what a role may do in a database: in all of them, where its name
+/// is empty.
+pub fn role_command(command: &str, role: &str, database: &str) -> Document {
+    let privileges = if role == MIGRATION { migration(database) } else { service(database) };
+    doc! { command: role, "privileges": privileges, "roles": [] }
 }
 
 fn on(database: &str, collection: &str, actions: &[&str]) -> Bson {

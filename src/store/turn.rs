@@ -7,6 +7,7 @@ use mongodb::options::ReturnDocument;
 
 use super::client::Store;
 use super::node::META;
+use super::read::Query;
 use super::record::{Key, Record};
 use super::trouble;
 use crate::audit::warrant::Pass;
@@ -89,6 +90,30 @@ impl Store {
             Err(error) if trouble::of(&error) == trouble::Trouble::Duplicate => Ok(false),
             Err(error) => Err(trouble::fault(&error)),
         }
+    }
+
+    /// How far whoever has the post had come, as it was kept last.
+    pub async fn post_progress(&self, pass: &Pass, post: &str) -> Result<Document, Fault> {
+        let query = Query::of(META, doc! { "_id": format!("post:{post}") }).limit(1);
+        let line: Option<Document> = self.list(pass, query).await?.pop();
+        let progress = line.and_then(|line| line.get_document("progress").cloned().ok());
+        Ok(progress.unwrap_or_default())
+    }
+
+    /// Keeps how far this node has come, while it has the post.
+    pub async fn keep_post_progress(&self, post: &str, progress: Document) -> Result<(), Fault> {
+        let mine = doc! { "_id": format!("post:{post}"), "node": self.node().id() };
+        let update = doc! { "$set": { "progress": progress } };
+        let posts = self.inner().database.collection::<Document>(META);
+        let kept = async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "how far it has come is no change of anybody"
+            )]
+            let kept = posts.update_one(mine, update);
+            kept.await
+        };
+        self.spawn(kept).await?.map(|_| ()).map_err(|error| trouble::fault(&error))
     }
 
     /// Roughly how many records a collection has.

@@ -9,8 +9,9 @@ use super::actions::{ReadOwnTrail, ReadTrail};
 use super::queries::{self, Filter};
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
-use crate::audit::actor::Actor;
+use crate::audit::actor::{Actor, ActorKind};
 use crate::audit::entry::{Entry, Line, Outcome};
+use crate::crypto::envelope::DataKey;
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::http::openapi::needs;
@@ -110,12 +111,12 @@ pub enum OutcomeView {
 }
 
 #[derive(Serialize, ToSchema)]
-struct EntryPage {
+pub(super) struct EntryPage {
     #[schema(max_items = 200)]
-    items: Vec<EntryView>,
+    pub items: Vec<EntryView>,
     /// `null` on the last page.
     #[schema(required = true)]
-    next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// What an app has done, to whom: an entry without its values.
@@ -326,6 +327,15 @@ fn own_view(line: &Line) -> OwnEntryView {
         actor: line.actor.clone(),
         outcome: line.outcome,
     }
+}
+
+/// For the person whose entry it is: opened, and without where an operator was.
+pub fn whole(mut entry: Entry, key: Option<&DataKey>) -> impl Serialize + use<> {
+    queries::open(&mut entry, key);
+    if entry.actor.kind == ActorKind::Operator {
+        entry.ip_address = None;
+    }
+    view(&entry)
 }
 
 pub fn view(entry: &Entry) -> EntryView {

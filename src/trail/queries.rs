@@ -165,6 +165,10 @@ pub fn condition(filter: &Filter, after: Option<Position>) -> Document {
         equal("app_id", Some(app.as_str().into()));
         let itself = doc! { "actor.kind": "app", "actor.id": app.as_str() };
         and.push(doc! { "$or": [itself, { "actor.kind": "user" }] });
+        // What was only seen is not for whoever was seen: that a sign-in as somebody has failed tells
+        // that there is such a person.
+        let watched = doc! { "$gte": "security:", "$lt": "security;" };
+        and.push(doc! { "subject": { "$not": watched } });
     }
     if let Some(path) = &filter.path {
         // "/" is the character after ".": everything that starts with the path and a dot.
@@ -194,7 +198,7 @@ pub fn condition(filter: &Filter, after: Option<Position>) -> Document {
 }
 
 /// Opens or masks the personal values, as the operator may.
-async fn opened(
+pub(super) async fn opened(
     grant: &Granted<ReadTrail>,
     store: &Store,
     entries: Vec<Entry>,
@@ -221,7 +225,7 @@ pub async fn shown(
     Ok(entries)
 }
 
-fn open(entry: &mut Entry, key: Option<&DataKey>) {
+pub(super) fn open(entry: &mut Entry, key: Option<&DataKey>) {
     let id = entry.id;
     for (path, sides) in entry.changes.iter_mut() {
         let Some(sides) = sides.as_document_mut() else { continue };

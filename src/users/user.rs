@@ -41,6 +41,9 @@ pub struct User {
     pub kyc_level: i64,
     pub customer_id: CustomerId,
     pub account_number: AccountNumber,
+    /// The last time that an admin was given everything that is kept of the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_at: Option<Timestamp>,
     #[serde(default, skip_serializing)]
     pub revision: i64,
 }

@@ -6,13 +6,20 @@ use bson::{Document, doc};
 use purser::kernel::time::parse_rfc3339;
 use serde_json::{Value, json};
 
-use crate::harness::{Mongod, Principal, Purser, person};
+use crate::harness::{MIGRATES, Mongod, Principal, Purser, SERVES, person, uri_as};
 
 pub const KEY: &str = "m1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 fn purser(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let user = match arguments {
+        ["migrate", "--roles"] => None,
+        ["migrate", ..] => Some(MIGRATES),
+        _ => Some(SERVES),
+    };
+    let known_as = |text: &str| user.map_or(text.to_owned(), |user| uri_as(text, user));
     let mut command = Command::new(env!("CARGO_BIN_EXE_purser"));
-    command.args(arguments).env_clear().envs(environment.iter().copied());
+    command.args(arguments).env_clear();
+    command.envs(environment.iter().map(|(name, value)| (name, known_as(value))));
     command.output().expect("runs")
 }
 

@@ -27,7 +27,7 @@ fn ask(uri: &str, command: Document) -> Result<Document, i32> {
 
 #[test]
 fn the_user_that_serves_can_add_to_the_trail_and_neither_change_nor_remove_anything_there() {
-    let mongod = Mongod::with_users();
+    let mongod = Mongod::start();
     let root = mongod.uri.clone();
     let (made, said, error) = command_at(&root, DATABASE, KEY, KEY, &["migrate", "--roles"]);
     assert!(made && said.contains(SERVICE), "{said}{error}");
@@ -55,6 +55,8 @@ fn the_user_that_serves_can_add_to_the_trail_and_neither_change_nor_remove_anyth
     credit.post(&format!("/v1/users/{ada}/wallet/credits"), body).expect(201);
     shop.delete(&format!("/v1/users/{ada}/connection")).expect(204);
     purser.block_on(purser.inner.seal_trail()).expect("sealed");
+    purser.block_on(purser.inner.snapshot_trail()).expect("snapshots were made");
+    assert!(!purser.db_find("trail_snapshots", doc! {}).is_empty());
     purser.block_on(purser.inner.flush_last_used()).expect("flushed");
     purser.block_on(purser.inner.expire_credits()).expect("expired");
     drop(me);

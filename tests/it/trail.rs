@@ -10,7 +10,12 @@ use crate::harness::{Principal, Purser, person};
 fn items(who: &Principal, query: &str) -> Vec<Value> {
     let page = who.get(&format!("/v1/audit/logs?limit=200{query}")).expect(200);
     assert_eq!(page["next_cursor"], Value::Null);
-    page["items"].as_array().expect("items").clone()
+    without_reads(page["items"].as_array().expect("items"))
+}
+
+/// Without what the test itself has left by reading.
+fn without_reads(items: &[Value]) -> Vec<Value> {
+    items.iter().filter(|entry| entry["action"] != "audit_read").cloned().collect()
 }
 
 fn ids(items: &[Value]) -> Vec<&str> {
@@ -26,7 +31,7 @@ fn pages(who: &Principal, query: &str, limit: usize) -> Vec<Value> {
         let items = page["items"].as_array().expect("items");
         assert!(items.len() <= limit);
         seen.extend(items.iter().cloned());
-        let Some(next) = page["next_cursor"].as_str() else { return seen };
+        let Some(next) = page["next_cursor"].as_str() else { return without_reads(&seen) };
         assert_eq!(items.len(), limit, "only the last page is short");
         cursor = format!("&cursor={next}");
     }
@@ -198,11 +203,14 @@ fn pages_hold_every_entry_once_however_many_have_the_same_time() {
     let whole = items(&auditor, "");
 
     for limit in [1, 2, 3, 7, 200] {
+        // What is read from now on is newer than all of it.
+        purser.step_clock(1);
         let seen = pages(&auditor, "", limit);
         assert_eq!(ids(&seen), ids(&whole), "{limit}");
     }
     for query in [format!("&user_id={id}"), "&path=username".to_owned(), "&app_id=shop".to_owned()]
     {
+        purser.step_clock(1);
         let seen = pages(&auditor, &query, 2);
         assert_eq!(ids(&seen), ids(&items(&auditor, &query)), "{query}");
     }
@@ -224,13 +232,15 @@ fn entries_that_are_written_while_somebody_pages_neither_repeat_nor_skip_any() {
         rename(name);
     }
     let before = items(&auditor, "");
+    purser.step_clock(1);
 
     let first = auditor.get("/v1/audit/logs?limit=3").expect(200);
     rename("e");
     let cursor = first["next_cursor"].as_str().expect("a cursor");
     let rest = items(&auditor, &format!("&cursor={cursor}"));
 
-    let seen = [first["items"].as_array().expect("items").as_slice(), &rest].concat();
+    let first = without_reads(first["items"].as_array().expect("items"));
+    let seen = [first, rest].concat();
     assert_eq!(ids(&seen), ids(&before));
 }
 
@@ -486,18 +496,6 @@ fn one_entry_is_read_by_its_id_as_it_stands_in_the_list() {
     }
     let unknown = auditor.get("/v1/audit/logs/0123456789abcdef01234567?x=1");
     assert_eq!(unknown.pointers(), ["x"]);
-}
-
-#[test]
-fn reading_leaves_no_entry() {
-    let Story { purser, auditor, ada, .. } = story();
-    let count = || purser.db_find("user_audit_logs", doc! {}).len();
-    let before = count();
-
-    items(&auditor, "");
-    items(&auditor, &format!("&user_id={ada}"));
-
-    assert_eq!(count(), before);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! shown, but only ratios taken in one run mean anything.
 //!
 //! `write`, `wallet` and `read` compare Purser with what the raw driver does, `idle` weighs a Purser,
-//! `renewals` watches its worker, `trail` reads and verifies a long one.
+//! `renewals` watches its worker, `trail` reads and verifies a long one, `as-of` asks for a long past.
 //! What is measured over HTTP runs in processes of its own (`servers`), each started from this binary;
 //! the load (`load`, `wallet::over_http`) comes from one thread of this process.
 //!
 //! A bench works in a database of its own (`<database>_bench`), which it makes and drops. To add a
 //! bench: a file, a line in `Bench`, and what must be reached as a constant in that file.
 
+mod as_of;
 mod idle;
 mod load;
 mod process;
@@ -55,6 +56,9 @@ pub enum Bench {
     Renewals(renewals::Scale),
     /// A trail of millions: pages at any depth, bytes of an entry, catching up, verifying.
     Trail(trail::Scale),
+    /// What the record of a person with a long life was like at many moments, by all entries and from
+    /// snapshots, and the life of single fields.
+    AsOf(as_of::Scale),
     /// One of the servers that the others measure.
     #[command(hide = true)]
     Serve(servers::Options),
@@ -86,6 +90,7 @@ pub fn run(
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
             Bench::Renewals(scale) => renewals::run(purser, &database, scale, file).await,
             Bench::Trail(scale) => trail::run(purser, &database, scale, file).await,
+            Bench::AsOf(scale) => as_of::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,
             Bench::Serve(_) => Ok(()),
         };

@@ -11,6 +11,7 @@
 
 mod actions;
 mod decisions;
+mod held;
 mod http;
 mod queries;
 mod record;
@@ -18,5 +19,6 @@ mod view;
 
 pub use actions::WRITING;
 pub use decisions::activate;
+pub use held::of_person;
 pub use http::{Paper, routes};
 pub use record::{Reason, Registration, Status};

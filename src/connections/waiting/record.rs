@@ -114,6 +114,11 @@ impl Registration {
         Key::fields(BY_REQUEST, vec![app.as_str().into(), fingerprint.into()])
     }
 
+    /// What the claim of an app is recognised by.
+    pub fn fingerprint_of(app: &AppId, identifiers: &[Identifier], keyring: &Keyring) -> String {
+        fingerprint(app, identifiers, keyring)
+    }
+
     pub fn as_requested(&self) -> Key<Self> {
         let values = vec![self.app_id.as_str().into(), self.fingerprint.as_str().into()];
         Key::fields(BY_REQUEST, values)

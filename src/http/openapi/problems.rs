@@ -66,6 +66,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
     match code {
         Code::MalformedRequest | Code::Invalid => keyed || body,
         Code::InvalidCursor => shape.takes("cursor"),
+        Code::CursorExpired => shape.path == "/v1/changes",
         Code::InvalidIdempotencyKey | Code::IdempotencyInProgress | Code::IdempotencyKeyReused => {
             shape.takes("Idempotency-Key")
         }
@@ -107,7 +108,8 @@ fn possible(code: Code, shape: &Shape) -> bool {
         Code::RequestTimeout | Code::BodyTooLarge | Code::UnsupportedMediaType => body,
         // Whoever needs no key is counted by address; load balancers are not.
         Code::RateLimited => !matches!(shape.path.as_str(), "/healthz" | "/readyz"),
-        Code::OutcomeUnknown => changes,
+        // An export is noted before it is read.
+        Code::OutcomeUnknown => changes || shape.path.ends_with("/{user}/export"),
         Code::StoreUnavailable | Code::Overloaded | Code::ShuttingDown => {
             keyed || body || shape.path == "/readyz"
         }

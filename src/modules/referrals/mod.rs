@@ -42,6 +42,7 @@ pub use admin::{
 pub use http::{Paper, routes};
 pub use record::{Case, CodeOf, Programme};
 pub use reward::{reward, survey};
+pub use view::{RECOGNISED, brought, case_view, code_view};
 
 pub struct Referrals;
 

@@ -2,11 +2,15 @@
 //! looked at: both would help whoever farms them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::model::{Event, Flag, Refusal, Status};
-use super::record::{Case, Programme, Referrals};
+use super::record::{Case, CodeOf, Programme, Referrals};
 use crate::kernel::time::rfc3339;
+
+/// Where it stands what addresses and devices are recognised by, those of other people too.
+pub const RECOGNISED: &str = "modules.referrals.recent";
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WholeReferralsView)] // the user record has a ReferralsView
@@ -123,6 +127,28 @@ impl ReferralsView {
             rewarded: referrals.rewarded,
         }
     }
+}
+
+/// For the person themself: a code of theirs.
+pub fn code_view(code: &CodeOf) -> Value {
+    json!({ "referral_code": code.id, "created_at": rfc3339(code.created_at) })
+}
+
+/// The referral that they came by, or why there is none.
+pub fn case_view(case: &Case) -> CaseView {
+    CaseView::of(case)
+}
+
+/// One that they have brought, without what concerns the other.
+pub fn brought(case: &Case) -> Value {
+    json!({
+        "user_id": case.user_id.to_string(),
+        "referral_code": case.code,
+        "status": case.status,
+        "programme": case.terms.programme.as_str(),
+        "created_at": rfc3339(case.created_at),
+        "decided_at": case.decided_at.map(rfc3339),
+    })
 }
 
 impl CodeView {

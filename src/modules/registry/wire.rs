@@ -116,7 +116,7 @@ const DISPLAY_NAME_MAX: usize = 100;
 const DESCRIPTION_MAX: usize = 500;
 const VERSION_PART_MAX: u64 = 999_999_999;
 /// What the trail calls the record itself, and names that other languages trip over.
-const NO_MODULES: &[&str] = &["core", "__proto__", "constructor", "prototype"];
+const NO_MODULES: &[&str] = &["core", "security", "__proto__", "constructor", "prototype"];
 /// Fields of a body that are compared with path and key, wherever they stand.
 const RESERVED: &[&str] = &["user_id", "userId", "app_id", "appId"];
 

@@ -44,6 +44,7 @@ pub use actions::{CreatePlan, RenewSubscription, WRITING};
 pub use admin::{Paper as AdminPaper, create as create_plan, new_plan, routes as admin_routes};
 pub use http::{Paper, routes};
 pub use plan::Plan;
+pub use queries::{SCOPE, of_person};
 pub use renewal::{Pace, Round, Whom, renew, survey};
 
 pub struct Subscription;

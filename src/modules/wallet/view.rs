@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::book::Booked;
@@ -12,6 +13,8 @@ use super::model::{self, LineKind};
 use super::plan::Purpose;
 use super::record::{Category, Hold, Lot, Slice, Wallet};
 use crate::audit::actor::{Actor, ActorKind};
+use crate::crypto::envelope::DataKey;
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::AppId;
 use crate::kernel::time::{Timestamp, rfc3339};
 
@@ -284,6 +287,12 @@ impl EntryView {
             created_at: rfc3339(entry.created_at),
         }
     }
+}
+
+/// A line of the ledger with what was written about it, for the person themself.
+pub fn whole(entry: &Entry, key: Option<&DataKey>) -> Result<Value, Fault> {
+    let shown = EntryView::of(entry, entry.read_note(key), ForWhom::Maker);
+    serde_json::to_value(shown).map_err(|_| Fault::internal("a line of the ledger is no JSON"))
 }
 
 impl AuthorView {

@@ -16,3 +16,4 @@ mod wire;
 
 pub use actions::WRITING;
 pub use http::{Paper, routes};
+pub use view::whole;

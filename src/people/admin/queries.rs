@@ -4,6 +4,7 @@ use bson::{Document, doc};
 
 use super::actions::ReadPeople;
 use crate::access::grant::Granted;
+use crate::audit::actor::Subject;
 use crate::audit::entry::{Entry, Line};
 use crate::audit::warrant::Pass;
 use crate::kernel::email::Email;
@@ -90,8 +91,9 @@ pub async fn one(grant: &Granted<ReadPeople>, store: &Store, id: UserId) -> Resu
     let of = |collection, rows| {
         Query::of(collection, doc! { "user_id": id.0 }).sort(doc! { "_id": 1 }).limit(rows)
     };
-    let newest = Query::of(Entry::COLLECTION, doc! { "user_id": id.0 })
-        .sort(doc! { "timestamp": -1, "_id": -1 })
+    // Changes of the record: what only happened to the person has a history of its own.
+    let newest = Query::of(Entry::COLLECTION, doc! { "subject": Subject::User(id).to_string() })
+        .sort(doc! { "seq": -1 })
         .limit(RECENT)
         .only(Line::projection());
     Ok(Found {

@@ -10,6 +10,7 @@ use super::queries::Found;
 use crate::audit::actor::Actor;
 use crate::audit::entry::{Line, Outcome};
 use crate::connections::{TieView, tie};
+use crate::kernel::fault::Fault;
 use crate::kernel::free;
 use crate::kernel::ids::Name;
 use crate::kernel::time::rfc3339;
@@ -50,6 +51,8 @@ pub struct PersonView {
     password_must_change: bool,
     created_at: String,
     updated_at: String,
+    /// The last time that everything that is kept of the person was exported.
+    exported_at: Option<String>,
     profile: ProfileView,
     #[schema(value_type = Object)]
     preferences: Value,
@@ -148,6 +151,7 @@ pub fn page(found: &Found) -> PersonView {
         password_must_change: user.password_must_change,
         created_at: rfc3339(user.created_at),
         updated_at: rfc3339(user.updated_at),
+        exported_at: user.exported_at.map(rfc3339),
         profile: ProfileView {
             first_name: profile.first_name,
             last_name: profile.last_name,
@@ -167,6 +171,23 @@ pub fn page(found: &Found) -> PersonView {
         trail: format!("/v1/audit/logs?user_id={}", user.id),
         revision: user.revision,
     }
+}
+
+/// The record and what identifies the person, for a document that has the rest apart. What addresses
+/// and devices are recognised by is nobody's to have.
+pub fn whole(user: &User, identities: &[Identity]) -> Result<Value, Fault> {
+    let (connections, recent) = (Vec::new(), Vec::new());
+    let found = Found { user: user.clone(), identities: identities.to_vec(), connections, recent };
+    let mut page = serde_json::to_value(page(&found))
+        .map_err(|_| Fault::internal("a person's page is no JSON"))?;
+    if let Some(fields) = page.as_object_mut() {
+        fields.retain(|name, _| !["connections", "recent", "trail"].contains(&name.as_str()));
+    }
+    let recent = page.pointer_mut("/modules/referrals/recent").and_then(Value::as_array_mut);
+    for place in recent.into_iter().flatten().filter_map(Value::as_object_mut) {
+        place.retain(|name, _| !["address", "device"].contains(&name.as_str()));
+    }
+    Ok(page)
 }
 
 fn audit(audit: &Audit) -> AuditView {

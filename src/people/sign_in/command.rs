@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::actions::SignIn;
-use crate::access::attempts::{Attempt, Attempts};
+use crate::access::attempts::{Attempt, Attempts, Paid};
 use crate::access::grant::Granted;
+use crate::access::watch::{Event, Watch};
 use crate::apps::{App, Trust};
 use crate::connections::{Desk, Materials, View, activate, view};
 use crate::kernel::email::Email;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::{Class, Code, Fault};
 use crate::kernel::ids::{AppId, UserId};
 use crate::kernel::phone::Phone;
 use crate::kernel::secret::Secret;
@@ -38,6 +39,7 @@ pub async fn sign_in(
     grant: &Granted<SignIn>,
     desk: &Desk,
     attempts: &Attempts,
+    watch: &Watch,
     credentials: Credentials,
 ) -> Result<Done<SignedIn>, Fault> {
     let app: App = grant.target().record.record()?;
@@ -47,6 +49,35 @@ pub async fn sign_in(
     let name = identifier.as_ref().map_or(text, Identifier::name);
     let paid = attempts.pay(&Attempt { app: &app.id, identifier: &name, address });
     let found = find(grant, desk, identifier.as_ref()).await?;
+    let known = found.as_ref().map(|user| grant.seen_failing(user.id, address));
+    let is_locked = paid.is_none();
+    let candidate = Candidate { app: app.id, identifier, password, found };
+    let done = admit(grant, desk, attempts, paid, candidate).await;
+    if let (Err(fault), Some(known)) = (&done, known)
+        && matches!(fault.code().class(), Class::Unauthenticated | Class::Forbidden)
+    {
+        let why = if is_locked { "locked" } else { fault.code().name() };
+        watch.note(Event::SignInFailed, known, Some(why));
+    }
+    done
+}
+
+/// Whoever claims to be somebody, and who that would be.
+struct Candidate {
+    app: AppId,
+    identifier: Option<Identifier>,
+    password: Secret<String>,
+    found: Option<User>,
+}
+
+async fn admit(
+    grant: &Granted<SignIn>,
+    desk: &Desk,
+    attempts: &Attempts,
+    paid: Option<Paid>,
+    candidate: Candidate,
+) -> Result<Done<SignedIn>, Fault> {
+    let Candidate { app, identifier, password, found } = candidate;
     let hash = found.as_ref().and_then(|user| user.password.clone());
     let verified = verify(desk, hash.clone(), password.clone()).await;
     // What was not looked at was no guess, and neither was the right password.
@@ -59,7 +90,7 @@ pub async fn sign_in(
     let weak = hash.is_some_and(|hash| desk.hasher.is_weak(&hash));
     let stronger = if weak { Some(desk.hasher.hash(password).await?) } else { None };
     let entry = Entry {
-        app: app.id,
+        app,
         identifier,
         materials: Materials::make(desk, desk.modules(&grant.pass()).await?, grant.now()),
         desk: desk.clone(),

@@ -61,7 +61,7 @@ async fn login(
     let LoginBody { identifier, password } = call.body.0;
     let password = Secret::new(password);
     let credentials = Credentials { identifier, password, address: client.0 };
-    let done = command::sign_in(&call.grant, &desk, &attempts, credentials).await?;
+    let done = command::sign_in(&call.grant, &desk, &attempts, gate.watch(), credentials).await?;
     let tag = etag(&done.answer.view, desk.store.keyring());
     let seen = gate.seen_after(done.answer.user_id, &done.written);
     Ok(Answer::ok(&SignedInView::from(done.answer))?.etag(tag).seen(seen))

@@ -2,7 +2,8 @@
 //!
 //! `leaves` compares every leaf with its entry and the tree with every checkpoint; `subjects` looks for
 //! gaps in each subject's numbers and replays its entries up to the record as it stands; `ledger`
-//! looks for the entry of each line of the wallet ledger. Whoever can write to the database can make
+//! looks for the entry of each line of the wallet ledger; `snapshots` compares those with the entries, and
+//! nothing else is done with them. Whoever can write to the database can make
 //! all of that agree again, but not with a checkpoint that is kept elsewhere: without one, the report
 //! says so.
 //!
@@ -12,6 +13,7 @@
 mod leaves;
 mod ledger;
 mod replay;
+mod snapshots;
 mod subjects;
 
 use serde::Serialize;
@@ -54,6 +56,8 @@ pub struct Report {
     pub subjects: u64,
     /// Lines of the wallet ledger that have their entry.
     pub ledger_lines: u64,
+    /// Snapshots that are what the entries before them come to.
+    pub snapshots: u64,
     /// Whether the tree agrees with a checkpoint that was kept elsewhere.
     pub kept: Kept,
     pub findings: Vec<Finding>,
@@ -125,5 +129,6 @@ pub async fn verify(task: &mut Task<'_>) -> Result<Report, Fault> {
     leaves::verify(task, &mut report).await?;
     subjects::verify(task, &mut report).await?;
     ledger::verify(task, &mut report).await?;
+    snapshots::verify(task, &mut report).await?;
     Ok(report)
 }

@@ -227,11 +227,13 @@ fn id_in(subject: &str, kind: &Kind) -> Option<Bson> {
         "job" => "jobs",
         "plan" => "plans",
         "programme" => "programmes",
+        "security" | "reads" => "watches",
         _ => return None,
     };
     let id = match name {
         // Names, even where they look like ids.
         "app" | "module" | "plan" | "programme" => id.into(),
+        "security" | "reads" => subject.into(),
         _ => Bson::ObjectId(ObjectId::parse_str(id).ok()?),
     };
     (collection == root).then_some(id)

@@ -2,6 +2,9 @@
 //! times are the same in every run. The principal is the subject of every sentence:
 //! `shop.post("/v1/users", …)`. Only what starts with `db_` goes round the API.
 //!
+//! Databases are migrated as one user of MongoDB and served as another, each with the role that
+//! `purser migrate --roles` makes; `db_…` is root.
+//!
 //! When a test ends, its Purser is stopped, the trail is replayed and compared with the stored
 //! documents, and the process must not have logged an error.
 
@@ -11,11 +14,11 @@ mod lock;
 mod mongod;
 mod principal;
 mod replay;
+mod setup;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -23,17 +26,19 @@ use bson::{Document, doc};
 use mongodb::Client;
 use purser::app::build::{self, StopBy, job};
 use purser::apps::{self, NewOperator, OperatorRole};
-use purser::config::Config;
+use purser::config::{Config, store::Store};
 use purser::kernel::chance::Chance;
+use purser::kernel::secret::Secret;
 use purser::kernel::time::{Clock, Timestamp, parse_rfc3339};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub use counter::Counter;
 pub use lock::Lock;
-pub use mongod::Mongod;
+pub use mongod::{MIGRATES, Mongod, SERVES, uri_as};
 pub use principal::{Principal, Reply};
 pub use replay::MEANT_TO_BREAK;
+use setup::{migrate, starts_before};
 
 /// The moment at which every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
@@ -49,6 +54,7 @@ pub struct Purser {
     pub address: SocketAddr,
     /// Where /metrics is, if a test asks for it.
     pub metrics: Option<SocketAddr>,
+    /// Of the root, where the test knows it: Purser itself is another user.
     pub uri: String,
     pub database: String,
     runtime: Runtime,
@@ -80,32 +86,28 @@ impl Purser {
         Self::start_at(uri, database, settings, clock)
     }
 
-    /// On a database that is set up, as a user who may not do that.
+    /// On a database that `purser migrate` has set up.
     pub fn serve_on(uri: &str, database: &str) -> Self {
         let clock = Clock::stepped(parse_rfc3339(START).expect("a time"));
-        let settings = [("PURSER__CRYPTO__PEPPERS", MASTER_KEY)];
-        Self::served(uri, database, &settings, clock, |_, _| {})
+        let settings =
+            [("PURSER__CRYPTO__PEPPERS", MASTER_KEY), ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "1")];
+        starts_before(uri, database);
+        Self::start_at(uri, database, &settings, clock)
     }
 
+    /// The first time it is migrated before.
     fn start_at(uri: &str, database: &str, settings: Settings<'_>, clock: Clock) -> Self {
-        Self::served(uri, database, settings, clock, |runtime, purser| {
-            runtime.block_on(purser.migrate()).expect("migrates");
-        })
-    }
-
-    fn served(
-        uri: &str,
-        database: &str,
-        settings: Settings<'_>,
-        clock: Clock,
-        prepare: impl FnOnce(&Runtime, &build::Purser),
-    ) -> Self {
         let errors_before = replay::errors_logged();
-        let config = configuration(uri, database, settings);
+        let config = configuration(&uri_as(uri, SERVES), database, settings);
         let runtime = build::runtime(&config).expect("a runtime");
-        let chance = Chance::from_seed(7 + starts_before(uri, database));
+        let before = starts_before(uri, database);
+        let chance = Chance::from_seed(7 + before);
+        if before == 0 {
+            let config = configuration(&uri_as(uri, MIGRATES), database, settings);
+            migrate(config, &runtime, &clock, &chance);
+        }
         let inner = build::Purser::assemble(config, &runtime, clock, chance).expect("assembles");
-        prepare(&runtime, &inner);
+        runtime.block_on(inner.check()).expect("its own database");
         let (ready, listening) = mpsc::channel();
         let served = inner.clone();
         let thread = std::thread::spawn(move || {
@@ -133,6 +135,14 @@ impl Purser {
     pub fn beside(&self, node: &str) -> Self {
         let settings = [("PURSER__SERVER__NODE", node)];
         Self::start_at(&self.uri, &self.database, &settings, self.inner.clock.clone())
+    }
+
+    /// As `purser migrate` does it; what was done.
+    pub fn migrate(&self) -> Vec<String> {
+        let config = (*self.inner.config).clone();
+        let uri = Secret::new(uri_as(&self.uri, MIGRATES));
+        let config = Config { store: Store { uri, ..config.store.clone() }, ..config };
+        migrate(config, &self.runtime, &self.inner.clock, &self.inner.chance)
     }
 
     /// For tests that change documents by hand: the trail cannot agree with them.
@@ -272,6 +282,11 @@ impl Purser {
         entries
     }
 
+    /// A subject's revision, and its record as its entries name it.
+    pub fn db_record(&self, subject: &str) -> (i64, Document) {
+        replay::record(self, subject)
+    }
+
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -311,15 +326,6 @@ pub fn variable(name: &str) -> Option<String> {
     purser::config::environment().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
-/// How often a Purser was started on this database: each makes ids and keys of its own.
-fn starts_before(uri: &str, database: &str) -> u64 {
-    static STARTS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
-    let mut starts = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = starts.entry(format!("{uri} {database}")).or_default();
-    *count += 1;
-    *count - 1
-}
-
 pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Config {
     let standard = [
         ("PURSER__STORE__URI", uri),
@@ -336,7 +342,9 @@ pub fn configuration(uri: &str, database: &str, settings: Settings<'_>) -> Confi
         ("PURSER__METRICS__LISTENER", "off"),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0"),
         ("PURSER__JOBS__POLL_SECONDS", "0"),
+        ("PURSER__AUDIT__SECURITY_SECONDS", "0"),
         ("PURSER__TRAIL__SEQUENCER", "off"),
+        ("PURSER__TRAIL__SNAPSHOT_ENTRIES", "0"),
         ("PURSER__TRAIL__SIGNING_KEY", SIGNING_KEY),
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "0"),
         ("PURSER__REFERRALS__REWARD_SECONDS", "0"),

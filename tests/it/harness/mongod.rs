@@ -5,15 +5,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::options::ClientOptions;
+use purser::store::{MIGRATION, SERVICE, role_command};
+
+/// The user that tests serve as, on whichever database: it may do what `purser migrate --roles` says,
+/// and nothing else. Passwords are the names.
+pub const SERVES: &str = "serves";
+/// The user that tests migrate as.
+pub const MIGRATES: &str = "migrates";
+const ROOT: &str = "root";
 
 /// A server of its own, for tests that set fail points or kill it; stopped when dropped.
 pub struct Mongod {
+    /// Of `root`, who may do everything: for what goes round the API.
     pub uri: String,
     port: u16,
     folder: PathBuf,
@@ -52,28 +60,26 @@ const GUARD: &str = r#"
 const CLOSE_IDLE_FILES: &str =
     "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)";
 
-static KEY_FILES: AtomicUsize = AtomicUsize::new(0);
+/// The fewest that MongoDB takes: how hard passwords are to guess is not what is tested.
+const SCRAM_ROUNDS: &str = "scramSHA256IterationCount=5000";
 
 impl Mongod {
     pub fn start() -> Self {
-        Self::start_with(&[])
+        let mut mongod = Self::launch();
+        mongod.initiate();
+        // The first user is made by whoever is on the same machine.
+        mongod.make_user(ROOT, "root");
+        mongod.uri = mongod.uri_of(ROOT, "admin");
+        for (user, role) in [(SERVES, SERVICE), (MIGRATES, MIGRATION)] {
+            mongod.admin(role_command("createRole", role, ""));
+            mongod.make_user(user, role);
+        }
+        mongod
     }
 
-    /// One that knows users: `root` may do everything.
-    pub fn with_users() -> Self {
-        let number = KEY_FILES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("purser-it-key-{}-{number}", std::process::id());
-        let key = std::env::temp_dir().join(name);
-        std::fs::write(&key, "bW9uZ29k".repeat(8)).expect("written");
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&key, private).expect("private");
-        let mut mongod = Self::start_with(&["--keyFile", key.to_str().expect("a path")]);
-        // The first user is made by whoever is on the same machine.
-        let root = doc! { "createUser": "root", "pwd": "root", "roles": ["root"] };
-        mongod.admin(root);
-        mongod.uri = mongod.uri_of("root", "admin");
-        let _ = std::fs::remove_file(&key);
-        mongod
+    fn make_user(&self, user: &str, role: &str) {
+        self.admin(doc! { "createUser": user, "pwd": user, "roles": [role],
+        "mechanisms": ["SCRAM-SHA-256"] });
     }
 
     /// For a user whose password is the name, known to that database.
@@ -82,10 +88,15 @@ impl Mongod {
         format!("mongodb://{user}:{user}@127.0.0.1:{port}/?replicaSet=rs0&authSource={database}")
     }
 
-    fn start_with(more: &[&str]) -> Self {
+    fn launch() -> Self {
         let port = free_port();
         let folder = std::env::temp_dir().join(format!("purser-it-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
+        // Members of a replica set that knows users know each other by this.
+        let key = folder.join("key");
+        std::fs::write(&key, "bW9uZ29k".repeat(8)).expect("written");
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&key, private).expect("private");
         let guard = Command::new("bash")
             .args(["-c", GUARD])
             .arg(binary())
@@ -98,7 +109,9 @@ impl Mongod {
             .args(["--setParameter", "ttlMonitorEnabled=false"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "transactionLifetimeLimitSeconds=5"])
-            .args(more)
+            .args(["--setParameter", SCRAM_ROUNDS])
+            .arg("--keyFile")
+            .arg(&key)
             .arg("--dbpath")
             .arg(&folder)
             .env("FOLDER", &folder)
@@ -109,9 +122,7 @@ impl Mongod {
             .spawn()
             .expect("mongod starts");
         let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs0");
-        let mongod = Self { uri, port, folder, guard };
-        mongod.initiate();
-        mongod
+        Self { uri, port, folder, guard }
     }
 
     /// Initiates the replica set unless that is done, and waits for its primary.
@@ -211,6 +222,11 @@ impl Drop for Mongod {
         let _ = self.guard.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The same server as another user, where it is the root's.
+pub fn uri_as(uri: &str, user: &str) -> String {
+    uri.replacen(&format!("{ROOT}:{ROOT}@"), &format!("{user}:{user}@"), 1)
 }
 
 /// `PURSER_MONGOD`, or what `scripts/mongod path` finds or gets.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bson::{Bson, Document, doc};
+use purser::access::watch::Watched;
 use purser::apps::{App, Operator};
 use purser::audit::change::apply;
 use purser::audit::entry::Entry;
@@ -36,6 +37,7 @@ const KINDS: &[&Kind] = &[
     Account::KIND,
     App::KIND,
     Operator::KIND,
+    Watched::KIND,
     Registered::KIND,
     Job::KIND,
     Plan::KIND,
@@ -133,6 +135,11 @@ fn opened(entry: &Entry, key: Option<&DataKey>) -> Vec<purser::audit::change::Ch
             change
         })
         .collect()
+}
+
+/// A subject's revision, and its record as its entries name it.
+pub fn record(purser: &Purser, subject: &str) -> (i64, Document) {
+    stored(purser).remove(subject).expect("a subject that is there")
 }
 
 /// Each subject's revision and its record as its entries name it: the parts at their places.
