@@ -58,6 +58,11 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
+/// Without what the test itself has left by reading.
+fn without_reads(entries: &[Value]) -> Vec<Value> {
+    entries.iter().filter(|entry| entry["action"] != "audit_read").cloned().collect()
+}
+
 fn export(who: &Principal, query: &str) -> String {
     let reply = who.get(&format!("/v1/audit/export?{query}"));
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -71,11 +76,11 @@ fn ndjson_is_the_list_line_by_line_and_its_last_line_counts_them() {
     for auditor in [purser.auditor(), purser.masked_auditor()] {
         for filter in ["", "&action=profile_updated", &format!("&user_id={ada}&path=profile")] {
             let listed = auditor.get(&format!("/v1/audit/logs?limit=200{filter}")).expect(200);
-            let listed = listed["items"].as_array().expect("items").clone();
+            let listed = without_reads(listed["items"].as_array().expect("items"));
             let mut exported = lines(&export(&auditor, &format!("format=ndjson{filter}")));
             let end = exported.pop().expect("an end");
-            assert_eq!(exported, listed, "{filter}");
-            assert_eq!(end, json!({ "end": { "entries": listed.len() } }));
+            assert_eq!(end, json!({ "end": { "entries": exported.len() } }));
+            assert_eq!(without_reads(&exported), listed, "{filter}");
         }
     }
     assert!(!export(&purser.masked_auditor(), "").contains("Ada 1"));
@@ -91,7 +96,9 @@ fn an_export_of_many_pieces_has_each_entry_once() {
     let there = purser.db_entries(doc! {}).len();
 
     let mut exported = lines(&export(&auditor, "format=ndjson"));
-    assert_eq!(exported.pop(), Some(json!({ "end": { "entries": there } })));
+    let end = exported.pop();
+    assert_eq!(end, Some(json!({ "end": { "entries": exported.len() } })));
+    let exported = without_reads(&exported);
     let ids: std::collections::HashSet<_> =
         exported.iter().map(|entry| entry["id"].as_str().expect("an id")).collect();
     assert_eq!((exported.len(), ids.len()), (there, there));
