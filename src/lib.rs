@@ -22,6 +22,7 @@ pub mod http;
 pub mod apps;
 pub mod connections;
 pub mod customers;
+pub mod delivery;
 pub mod modules;
 pub mod people;
 pub mod trail;

@@ -24,6 +24,7 @@ use crate::config::metrics::Listener;
 use crate::connections::{Desk, Shown};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::{Hasher, Params};
+use crate::delivery::Feed;
 use crate::http::boundary::boundary;
 use crate::http::call::Door;
 use crate::http::edge::{self, Edge};
@@ -311,6 +312,11 @@ fn server(
     let docs = Data::new(Docs::new()?);
     let attempts = Data::from(Arc::clone(&purser.attempts));
     let (catalogue, purse) = (Data::new(purser.catalogue.clone()), Data::new(PURSE));
+    let feed = Data::new(Feed {
+        desk: purser.desk.clone(),
+        lines: wallet::lines(purser.store.clone()),
+        bounds: purser.config.delivery,
+    });
     let mut server = HttpServer::new(move || {
         Actix::new()
             .app_data(door.clone())
@@ -324,6 +330,7 @@ fn server(
             .app_data(attempts.clone())
             .app_data(catalogue.clone())
             .app_data(purse.clone())
+            .app_data(feed.clone())
             .wrap(from_fn(boundary))
             .configure(routes)
     });

@@ -12,7 +12,7 @@ use utoipa::openapi::tag::TagBuilder;
 
 use super::health;
 use crate::access::action::Described;
-use crate::{apps, connections, customers, http, modules, people, trail};
+use crate::{apps, connections, customers, delivery, http, modules, people, trail};
 
 const DESCRIPTION: &str = "One record per person for all the apps of a company. Send the key as \
     `Authorization: Bearer prs_…` or `X-Api-Key`. Errors are `application/problem+json`.";
@@ -42,6 +42,7 @@ pub fn openapi() -> String {
     document.merge(modules::subscription::Paper::openapi());
     document.merge(modules::referrals::Paper::openapi());
     document.merge(modules::custom::Paper::openapi());
+    document.merge(delivery::Paper::openapi());
     document.merge(apps::Paper::openapi());
     document.merge(apps::OperatorPaper::openapi());
     document.merge(connections::AdminPaper::openapi());

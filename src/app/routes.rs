@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::{docs, health};
 use crate::modules::{custom, referrals, registry, subscription, wallet};
-use crate::{apps, connections, customers, people, trail};
+use crate::{apps, connections, customers, delivery, people, trail};
 
 pub fn routes(config: &mut ServiceConfig) {
     // Apps.
@@ -16,6 +16,7 @@ pub fn routes(config: &mut ServiceConfig) {
     subscription::routes(config);
     referrals::routes(config);
     custom::routes(config);
+    delivery::routes(config);
     // Admins.
     apps::routes(config);
     apps::operator_routes(config);

@@ -17,6 +17,7 @@
 
 pub mod audit;
 pub mod crypto;
+pub mod delivery;
 mod found;
 pub mod jobs;
 pub mod limits;
@@ -39,6 +40,7 @@ use std::path::Path;
 
 pub use audit::{Audit, IpDetail};
 pub use crypto::Crypto;
+pub use delivery::Delivery;
 pub use jobs::Jobs;
 pub use limits::Limits;
 pub use log::{Format, Level, Log};
@@ -67,6 +69,7 @@ pub struct Config {
     pub referrals: Referrals,
     pub jobs: Jobs,
     pub trail: Trail,
+    pub delivery: Delivery,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -103,6 +106,7 @@ impl Config {
             referrals: Referrals::read(&mut loader.section("referrals")),
             jobs: Jobs::read(&mut loader.section("jobs")),
             trail: Trail::read(&mut loader.section("trail")),
+            delivery: Delivery::read(&mut loader.section("delivery")),
             metrics: Metrics::read(&mut loader.section("metrics")),
             log: Log::read(&mut loader.section("log")),
         }

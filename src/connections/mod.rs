@@ -38,6 +38,7 @@ pub use change::{ConnectionChange, PreferencesChange, ProfileChange, UserChange}
 pub use commands::{Desk, let_go, update_user};
 pub use connect::{Materials, Tied};
 pub use http::{Paper, routes};
+pub use queries::people;
 pub use registration::{Outcome, register};
 pub use request::Person;
 pub use shown::Shown;

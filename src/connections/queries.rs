@@ -11,6 +11,7 @@ use super::shown::Made;
 use super::view::{View, view};
 use crate::access::grant::Granted;
 use crate::apps::App;
+use crate::audit::warrant::Pass;
 use crate::kernel::email::Email;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{ConnectionId, UserId};
@@ -48,25 +49,49 @@ pub async fn find_users(
     limit: Limit,
     after: Option<ConnectionId>,
 ) -> Result<Page<(ConnectionId, View), ConnectionId>, Fault> {
-    let (pass, app_id) = (grant.pass(), &grant.target().app);
     let app: App = grant.target().record.record()?;
-    let mut filter = doc! { "app_id": app_id.as_str(), "connection_status": "active" };
+    let mut filter = Document::new();
     if !narrow(grant, desk, search, &mut filter).await? {
         return Ok(Page { items: Vec::new(), next: None });
     }
+    let page = page(&grant.pass(), desk, &app, filter, after, limit).await?;
+    let items = page.items.into_iter().map(|(tie, view)| (tie.id, view));
+    Ok(Page { items: items.collect(), next: page.next })
+}
+
+/// Everybody of an app, as `find_users` shows them.
+pub async fn people(
+    pass: &Pass,
+    desk: &Desk,
+    app: &App,
+    after: Option<ConnectionId>,
+    limit: Limit,
+) -> Result<Page<(Connection, View), ConnectionId>, Fault> {
+    page(pass, desk, app, Document::new(), after, limit).await
+}
+
+async fn page(
+    pass: &Pass,
+    desk: &Desk,
+    app: &App,
+    mut filter: Document,
+    after: Option<ConnectionId>,
+    limit: Limit,
+) -> Result<Page<(Connection, View), ConnectionId>, Fault> {
+    filter.extend(doc! { "app_id": app.id.as_str(), "connection_status": "active" });
     if let Some(after) = after {
         filter.insert("_id", doc! { "$gt": after.0 });
     }
     let query = Query::of(Connection::KIND.collection, filter).sort(doc! { "_id": 1 });
-    let rows: Vec<Connection> = desk.store.list(&pass, query.limit(limit.rows() + 1)).await?;
+    let rows: Vec<Connection> = desk.store.list(pass, query.limit(limit.rows() + 1)).await?;
     let page = Page::cut(rows, limit, |connection| connection.id);
-    let users = users(grant, desk, &page.items).await?;
-    let modules = desk.modules(&pass).await?;
-    let seen = |connection: &Connection| {
-        let user = users.get(&connection.user_id)?;
-        Some((connection.id, view(user, connection, &app, &modules)))
+    let users = users(pass, desk, &page.items).await?;
+    let modules = desk.modules(pass).await?;
+    let seen = |connection: Connection| {
+        let view = view(users.get(&connection.user_id)?, &connection, app, &modules);
+        Some((connection, view))
     };
-    Ok(Page { items: page.items.iter().filter_map(seen).collect(), next: page.next })
+    Ok(Page { items: page.items.into_iter().filter_map(seen).collect(), next: page.next })
 }
 
 /// Adds the search to the filter; `false` where nobody can match.
@@ -97,7 +122,7 @@ async fn narrow(
 
 /// The people behind these connections who may be used at all.
 async fn users(
-    grant: &Granted<FindUsers>,
+    pass: &Pass,
     desk: &Desk,
     connections: &[Connection],
 ) -> Result<HashMap<UserId, User>, Fault> {
@@ -106,7 +131,7 @@ async fn users(
         return Ok(HashMap::new());
     }
     let query = Query::of(User::KIND.collection, doc! { "_id": { "$in": ids } });
-    let users: Vec<User> = desk.store.list(&grant.pass(), query).await?;
+    let users: Vec<User> = desk.store.list(pass, query).await?;
     let usable = users.into_iter().filter(|user| user.status == UserStatus::Active);
     Ok(usable.map(|user| (user.id, user)).collect())
 }

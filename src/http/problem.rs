@@ -50,6 +50,7 @@ pub fn status(class: Class) -> StatusCode {
         Class::Conflict => StatusCode::CONFLICT,
         Class::StalePrecondition => StatusCode::PRECONDITION_FAILED,
         Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Class::Gone => StatusCode::GONE,
         Class::WrongMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         Class::MissingPrecondition => StatusCode::PRECONDITION_REQUIRED,

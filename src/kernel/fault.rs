@@ -23,6 +23,7 @@ pub enum Class {
     Conflict,
     StalePrecondition,
     TooLarge,
+    Gone,
     WrongMediaType,
     Invalid,
     MissingPrecondition,
@@ -104,6 +105,7 @@ codes! {
     WrongState "wrong_state" Conflict "It is not in a state in which this can be done" "`detail` says in which state it is, and in which it can be done.";
     WalletNotEmpty "wallet_not_empty" Conflict "There are credits left" "`detail` says how many, and what can be done with them.";
     LastAdmin "last_admin" Conflict "This is the last admin" "Create another admin first: `POST /v1/admin/operators`, or `purser operators create` on the command line.";
+    CursorExpired "cursor_expired" Gone "The cursor is too old" "The feed no longer goes on from there: read `GET /v1/changes/snapshot`, and go on with its `feed_cursor`.";
     RevisionMismatch "revision_mismatch" StalePrecondition "It has changed meanwhile" "Read it again and repeat with the new `ETag` in `If-Match`.";
     BodyTooLarge "body_too_large" TooLarge "The body is too large" "Send at most 65,536 bytes.";
     UnsupportedMediaType "unsupported_media_type" WrongMediaType "The body is not JSON" "Send `Content-Type: application/json`.";

@@ -19,5 +19,5 @@ pub use connection::{
 };
 pub use customer::{Account, Customer};
 pub use identity::{Identifier, Identity, IdentityKind, Voucher};
-pub use module::{BUILT_IN, Module, Modules, Shelf};
+pub use module::{BUILT_IN, Booked, Booking, Lines, Module, Modules, Shelf};
 pub use user::{Audit, Notifications, Preferences, Privacy, Profile, User, UserStatus};

@@ -1,10 +1,15 @@
 //! What an embedded module is to the user record.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bson::Document;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use crate::audit::warrant::Pass;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{AppId, UserId};
 use crate::kernel::time::Timestamp;
 use crate::store::Snapshot;
 
@@ -30,6 +35,25 @@ pub struct Modules(Arc<[Arc<dyn Module>]>);
 
 /// Makes them from the copy of the registry that a request is answered from.
 pub type Shelf = Arc<dyn Fn(&Snapshot) -> Modules + Send + Sync>;
+
+/// What was booked with one entry of a person's trail, and how much of it may be shown.
+#[derive(Debug, Clone)]
+pub struct Booking {
+    pub user: UserId,
+    /// The number of that entry among the person's.
+    pub trail_seq: i64,
+    pub at: Timestamp,
+    /// Whether lines of other apps are shown.
+    pub sees_others: bool,
+}
+
+/// A module's ledger for whoever does not know the module: by person and number of the entry, the lines
+/// as they are shown to an app.
+pub type Lines = Arc<
+    dyn Fn(Pass, AppId, Vec<Booking>) -> BoxFuture<'static, Result<Booked, Fault>> + Send + Sync,
+>;
+
+pub type Booked = HashMap<(UserId, i64), Vec<Value>>;
 
 impl Modules {
     pub fn new(all: Vec<Arc<dyn Module>>) -> Self {

@@ -46,10 +46,27 @@ const ROOMS: &[(&str, &[&str])] = &[
         "customers",
         &["kernel", "config", "crypto", "audit", "store", "access", "http", "users", "modules"],
     ),
+    // What apps are told is what the view shows; the ledger comes as `users::Lines`, by `app`.
+    (
+        "delivery",
+        &[
+            "kernel",
+            "config",
+            "crypto",
+            "audit",
+            "store",
+            "access",
+            "http",
+            "apps",
+            "users",
+            "connections",
+        ],
+    ),
     (
         "app",
         &[
             "customers",
+            "delivery",
             "kernel",
             "config",
             "crypto",
@@ -69,7 +86,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 const FLOORS_0_TO_3: &[&str] = &["kernel", "config", "crypto", "audit", "store", "access", "http"];
 const SLICES: &[&str] =
-    &["apps", "users", "connections", "modules", "people", "customers", "trail"];
+    &["apps", "users", "connections", "modules", "people", "customers", "delivery", "trail"];
 
 /// What may not stand in the code, where it may all the same, and why it may not.
 const BANNED: &[(&str, &[&str], &str)] = &[

@@ -7,6 +7,7 @@ mod admin_users;
 mod app_itself;
 mod apps;
 mod architecture;
+mod changes;
 mod command_line;
 mod copies;
 mod database;

@@ -66,6 +66,7 @@ fn possible(code: Code, shape: &Shape) -> bool {
     match code {
         Code::MalformedRequest | Code::Invalid => keyed || body,
         Code::InvalidCursor => shape.takes("cursor"),
+        Code::CursorExpired => shape.path == "/v1/changes",
         Code::InvalidIdempotencyKey | Code::IdempotencyInProgress | Code::IdempotencyKeyReused => {
             shape.takes("Idempotency-Key")
         }

@@ -30,6 +30,7 @@ mod commands;
 mod entry;
 mod expiry;
 mod http;
+mod lines;
 mod model;
 mod plan;
 mod purse;
@@ -53,6 +54,7 @@ pub use commands::{Issue, credit, debit};
 pub use entry::{Entry, Note, Tally};
 pub use expiry::expire;
 pub use http::{Paper, routes};
+pub use lines::lines;
 pub use plan::{Purpose, Terms};
 pub use record::Category;
 
