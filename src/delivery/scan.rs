@@ -107,7 +107,9 @@ impl<'a> Scan<'a> {
         self.newest.values().copied()
     }
 
-    pub fn found(self) -> (Vec<(Head, Shown)>, HashMap<UserId, Person>) {
+    /// What is told, and of whom: that somebody was looked at in vain is nobody's business.
+    pub fn found(mut self) -> (Vec<(Head, Shown)>, HashMap<UserId, Person>) {
+        self.people.retain(|user, _| self.newest.contains_key(user));
         (self.found, self.people)
     }
 
