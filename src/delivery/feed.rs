@@ -1,5 +1,7 @@
 //! Where an app stands in the feed, and what it is answered there.
 
+use std::collections::HashMap;
+
 use bson::doc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,6 +10,7 @@ use super::actions::ReadChanges;
 use super::model::{Head, Person, Shown, WALLET};
 use super::scan::{self, Scan};
 use crate::access::grant::Granted;
+use crate::apps::App;
 use crate::audit::warrant::Pass;
 use crate::config;
 use crate::connections::Desk;
@@ -49,7 +52,7 @@ pub struct Item {
 
 pub struct Changes {
     pub items: Vec<Item>,
-    pub people: std::collections::HashMap<UserId, Person>,
+    pub people: HashMap<UserId, Person>,
     pub position: Position,
     /// Whether there is more to be had at once.
     pub more: bool,
@@ -82,7 +85,7 @@ pub async fn changes(
     let end = scan::end(&pass, &feed.desk.store).await?;
     let after = after.unwrap_or_else(|| Position::at(end, now));
     after.in_time(&feed.bounds, end, now)?;
-    let app = grant.target().record.record()?;
+    let app: App = grant.target().record.record()?;
     let mut scan = Scan::new(&pass, &feed.desk, &app, limit).await?;
     let next = scan.run(after.next, end).await?;
     let mut position = Position::at(next, now);
@@ -99,7 +102,7 @@ async fn add_lines(
     pass: &Pass,
     feed: &Feed,
     app: &AppId,
-    people: &std::collections::HashMap<UserId, Person>,
+    people: &HashMap<UserId, Person>,
     items: &mut [Item],
 ) -> Result<(), Fault> {
     let booking = |item: &Item| {

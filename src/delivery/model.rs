@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::access::permission::READ;
 use crate::apps::App;
 use crate::connections::{View, view};
 use crate::kernel::ids::{AppId, EntryId, UserId};
@@ -97,6 +98,32 @@ pub fn narrowed(mut view: View, settings: SyncSettings) -> View {
         modules.remove(WALLET);
     }
     view
+}
+
+/// Whether anything of an entry can be told at all, as far as the connection says it: else nobody needs
+/// to read the person. It may say yes too often, and never no where `shown` says something.
+pub fn may_be_shown(entry: &Head, connection: &Connection, app: &App, modules: &Modules) -> bool {
+    let is_tied = connection.connection_status == ConnectionStatus::Active;
+    let settings = connection.sync_settings;
+    let holds = |permission: &str| {
+        let held = |list: &[String]| list.iter().any(|one| one == permission);
+        held(&connection.permissions) && held(&app.permissions)
+    };
+    let is_wanted = |path: &String| {
+        let mut steps = path.split('.');
+        match (steps.next().unwrap_or_default(), steps.next().unwrap_or_default()) {
+            ("apps", of) => of == app.id.as_str(),
+            _ if !is_tied => false,
+            ("modules", WALLET) if !settings.wallet_updates => false,
+            ("modules", name) => {
+                modules.iter().any(|module| module.name() == name && holds(module.permission()))
+            }
+            ("status", _) => true,
+            (BOOKKEEPING, _) => false,
+            _ => settings.profile_updates && holds(READ) && app.sees(path),
+        }
+    };
+    entry.timestamp >= connection.connected_at && entry.paths.iter().any(is_wanted)
 }
 
 /// What of an entry of this person's trail the app is told; nothing, where it can see nothing of it.

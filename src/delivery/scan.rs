@@ -24,6 +24,8 @@ use crate::users::{Connection, Modules, User};
 const LEAVES_MAX: usize = 5000;
 /// Leaves that are looked at together, behind those of a page's length.
 const BLOCK: usize = 1000;
+/// People who are read together.
+const PEOPLE_MIN: usize = 100;
 /// How long a request goes on looking where it finds nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -91,7 +93,7 @@ impl<'a> Scan<'a> {
     /// with.
     pub async fn run(&mut self, from: i64, end: i64) -> Result<i64, Fault> {
         let (begun, mut next, mut looked_at) = (Instant::now(), from, 0);
-        while next < end && self.has_room() && looked_at < LEAVES_MAX && begun.elapsed() < PATIENCE
+        while next < end && self.room() > 0 && looked_at < LEAVES_MAX && begun.elapsed() < PATIENCE
         {
             let rows = if looked_at == 0 { self.limit.rows() } else { BLOCK };
             let query = leaves(doc! { "_id": { "$gte": next } }).sort(doc! { "_id": 1 });
@@ -113,8 +115,8 @@ impl<'a> Scan<'a> {
         (self.found, self.people)
     }
 
-    fn has_room(&self) -> bool {
-        self.found.len() < self.limit.rows()
+    fn room(&self) -> usize {
+        self.limit.rows() - self.found.len()
     }
 
     /// The leaf that there was no room for, if there is one.
@@ -132,26 +134,44 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         let entries = self.entries(&concerned).await?;
-        // After the entries: what they have changed is in what is shown.
-        self.meet(&ties, &concerned).await?;
-        for leaf in concerned {
-            if !self.has_room() {
-                return Ok(Some(leaf.number));
+        let wanted = concerned.into_iter().filter_map(|leaf| {
+            let entry = entries.get(&leaf.entry_id)?;
+            let tie = leaf.user().and_then(|user| ties.get(&user));
+            let may = |tie| model::may_be_shown(entry, tie, self.app, &self.modules);
+            tie.is_none_or(may).then_some((leaf, entry))
+        });
+        let wanted: Vec<(&Place, &Head)> = wanted.collect();
+        // No more people than there is room for, if all of them are told of; and not one by one.
+        for some in wanted.chunks(self.room().max(PEOPLE_MIN)) {
+            // After the entries: what they have changed is in what is shown.
+            self.meet(&ties, some).await?;
+            if let Some(left) = self.take(some) {
+                return Ok(Some(left));
             }
-            let Some(entry) = entries.get(&leaf.entry_id) else { continue };
-            let person = leaf.user().and_then(|user| Some((user, self.people.get(&user)?)));
-            let shown = match person {
-                Some((_, person)) => model::shown(entry, &self.app.id, person),
-                None if leaf.subject == itself => model::shown_of_app(entry),
-                None => None,
-            };
-            let Some(shown) = shown else { continue };
-            if let Some((user, _)) = person {
-                self.newest.insert(user, leaf.number);
-            }
-            self.found.push((entry.clone(), shown));
         }
         Ok(None)
+    }
+
+    /// As much as there is room for: the leaf that there was none for, if there is one.
+    fn take(&mut self, wanted: &[(&Place, &Head)]) -> Option<i64> {
+        for (leaf, entry) in wanted {
+            if self.room() == 0 {
+                return Some(leaf.number);
+            }
+            let shown = match leaf.user() {
+                Some(user) => {
+                    let person = self.people.get(&user);
+                    person.and_then(|person| model::shown(entry, &self.app.id, person))
+                }
+                None => model::shown_of_app(entry),
+            };
+            let Some(shown) = shown else { continue };
+            if let Some(user) = leaf.user() {
+                self.newest.insert(user, leaf.number);
+            }
+            self.found.push(((*entry).clone(), shown));
+        }
+        None
     }
 
     /// The app's connections with these people.
@@ -184,10 +204,13 @@ impl<'a> Scan<'a> {
     async fn meet(
         &mut self,
         ties: &HashMap<UserId, Connection>,
-        leaves: &[&Place],
+        wanted: &[(&Place, &Head)],
     ) -> Result<(), Fault> {
         let ids: HashSet<ObjectId> =
-            leaves.iter().filter_map(|leaf| leaf.user()).map(|user| user.0).collect();
+            wanted.iter().filter_map(|(leaf, _)| leaf.user()).map(|user| user.0).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
         let ids: Vec<ObjectId> = ids.into_iter().collect();
         let query = Query::of(User::KIND.collection, doc! { "_id": { "$in": ids } });
         let users: Vec<User> = self.store.list(self.pass, query).await?;

@@ -12,6 +12,7 @@ use crate::connections::{self, View};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::ConnectionId;
 use crate::kernel::page::Limit;
+use crate::users::Connection;
 
 /// What a cursor of the snapshot holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,8 +43,7 @@ pub async fn page(
     };
     let app: App = grant.target().record.record()?;
     let page = connections::people(&pass, desk, &app, after, limit).await?;
-    let narrow =
-        |(tie, view): (crate::users::Connection, View)| (tie.id, narrowed(view, tie.sync_settings));
+    let narrow = |(tie, view): (Connection, View)| (tie.id, narrowed(view, tie.sync_settings));
     Ok(Snapshot {
         items: page.items.into_iter().map(narrow).collect(),
         next: page.next.map(|after| Place { after, feed: position.clone() }),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-use super::model::{Head, Person, Shown, narrowed, shown, shown_of_app};
+use super::model::{Head, Person, Shown, may_be_shown, narrowed, shown, shown_of_app};
 use crate::access::limits::RateLimits;
 use crate::apps::App;
 use crate::connections::view;
@@ -306,6 +306,12 @@ proptest! {
     #[test]
     fn what_is_told_is_what_the_rules_say(case in cases()) {
         prop_assert_eq!(case.kinds(), case.expected());
+    }
+
+    #[test]
+    fn whoever_is_not_read_would_have_been_told_nothing(case in cases()) {
+        let may = may_be_shown(&case.head(), &case.connection(), &case.app(), &modules());
+        prop_assert!(may || case.told().is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -121,7 +121,7 @@ pub fn view(changes: Changes, next_cursor: String) -> ChangesView {
     ChangesView { items, users: people.into_iter().filter_map(shown).collect(), next_cursor, more }
 }
 
-fn change(item: Item, people: &std::collections::HashMap<UserId, Person>) -> ChangeView {
+fn change(item: Item, people: &HashMap<UserId, Person>) -> ChangeView {
     let Item { entry, shown, lines } = item;
     let person = entry.user_id.and_then(|user| people.get(&user));
     ChangeView {

@@ -2,6 +2,7 @@
 //! of people's trails, as `…/wallet/entries` shows them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use bson::{Document, doc};
 use serde_json::Value;
@@ -19,7 +20,7 @@ use crate::users::{Booked, Booking, Lines};
 const LINES_MAX: usize = 1000;
 
 pub fn lines(store: Store) -> Lines {
-    std::sync::Arc::new(move |pass, app, bookings| {
+    Arc::new(move |pass, app, bookings| {
         let store = store.clone();
         Box::pin(async move { shown(&pass, &store, app, &bookings).await })
     })
