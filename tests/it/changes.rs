@@ -214,7 +214,7 @@ fn every_change_comes_once_in_leaf_order_while_two_nodes_write() {
             write(club.clone(), &theirs, "club"),
         ];
         let mut lengths = [1, 2, 3, 7, 50].into_iter().cycle();
-        while !writers.iter().all(|writer| writer.is_finished()) {
+        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             seal(&purser);
             items.extend(follower.read(lengths.next().expect("for ever")));
         }
@@ -233,7 +233,7 @@ fn every_change_comes_once_in_leaf_order_while_two_nodes_write() {
     leaves.sort_by_key(|leaf| leaf.get_i64("_id").expect("a number"));
     let leaves = leaves.iter().map(|leaf| leaf.get_object_id("entry_id").expect("an id"));
     let expected: Vec<String> =
-        leaves.filter(|id| entries.contains(id)).map(|id| id.to_hex()).collect();
+        leaves.filter(|id| entries.contains(id)).map(ObjectId::to_hex).collect();
     assert!(expected.len() > 60, "{}", expected.len());
     assert_eq!(ids(&items), expected);
 }

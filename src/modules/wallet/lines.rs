@@ -22,18 +22,18 @@ const LINES_MAX: usize = 1000;
 pub fn lines(store: Store) -> Lines {
     Arc::new(move |pass, app, bookings| {
         let store = store.clone();
-        Box::pin(async move { shown(&pass, &store, app, &bookings).await })
+        Box::pin(async move { shown(&pass, &store, &app, &bookings).await })
     })
 }
 
 async fn shown(
     pass: &Pass,
     store: &Store,
-    app: AppId,
+    app: &AppId,
     bookings: &[Booking],
 ) -> Result<Booked, Fault> {
     let entries = written(pass, store, bookings).await?;
-    let is_own = |entry: &&Entry| entry.app_id.as_ref() == Some(&app);
+    let is_own = |entry: &&Entry| entry.app_id.as_ref() == Some(app);
     let noted = entries.iter().filter(is_own).filter(|entry| entry.note.is_some());
     let noted: HashSet<UserId> = noted.map(|entry| entry.user_id).collect();
     let noted: Vec<UserId> = noted.into_iter().collect();
