@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 use purser::kernel::time::DAY_MS;
 use serde_json::{Value, json};
 
-use crate::harness::{Principal, Purser, person};
+use crate::harness::{Principal, Purser, explain, person, stages};
 
 /// An app that reads its feed, page by page, and never loses its place.
 struct Follower {
@@ -41,7 +41,7 @@ impl Follower {
     fn page(&mut self, limit: usize) -> Value {
         let path = format!("/v1/changes?limit={limit}&cursor={}", self.cursor);
         let page = self.app.get(&path).expect(200);
-        self.cursor = page["next_cursor"].as_str().expect("always a cursor").to_owned();
+        page["next_cursor"].as_str().expect("always a cursor").clone_into(&mut self.cursor);
         assert!(page["items"].as_array().expect("items").len() <= limit);
         let items = page["items"].as_array().expect("items");
         for (id, view) in page["users"].as_object().expect("users") {
@@ -399,12 +399,16 @@ fn of_a_connection_that_ends_the_end_is_told_and_nothing_after_it() {
     let mut follower = Follower::begin(&shop);
     let [let_go, suspended, revoked, erased] = &people;
 
-    people.iter().for_each(|id| rename(&club, id, "Before"));
+    for id in &people {
+        rename(&club, id, "Before");
+    }
     shop.delete(&format!("/v1/users/{let_go}/connection")).expect(204);
     for (id, status) in [(suspended, "suspended"), (revoked, "revoked")] {
         admin.patch(&tie(&purser, "shop", id), json!({ "connection_status": status })).expect(200);
     }
-    [let_go, suspended, revoked].iter().for_each(|id| rename(&club, id, "After"));
+    for id in [let_go, suspended, revoked] {
+        rename(&club, id, "After");
+    }
     let reason = json!({ "reason": "asked for" });
     admin.post(&format!("/v1/admin/users/{erased}/erase"), reason.clone()).expect(200);
 
@@ -605,5 +609,30 @@ fn without_wallet_access_or_with_wallet_updates_off_no_wallet_event_is_ever_seen
             assert_eq!(shown, *wallet, "{user}");
         }
         assert!(told.is_empty());
+    }
+}
+
+#[test]
+fn every_question_of_the_feed_is_answered_from_an_index() {
+    let purser = Purser::start();
+    let [ada, bob] = [1, 2].map(|byte| ObjectId::from_bytes([byte; 12]));
+    let booked = |user: ObjectId| {
+        doc! { "user_id": user, "created_at": { "$in": [bson::DateTime::from_millis(0)] },
+        "trail_seq": { "$in": [1_i64] } }
+    };
+    let by_number = |order: i32| doc! { "_id": order };
+    let questions = [
+        ("trail_leaves", doc! { "_id": { "$gte": 5_i64 } }, by_number(1)),
+        ("trail_leaves", doc! {}, by_number(-1)),
+        ("trail_leaves", doc! { "_id": { "$in": [5_i64, 7] } }, doc! {}),
+        ("user_apps", doc! { "app_id": "shop", "user_id": { "$in": [ada, bob] } }, doc! {}),
+        ("wallet_entries", doc! { "$or": [booked(ada), booked(bob)] }, doc! {}),
+    ];
+    for (collection, filter, sort) in questions {
+        let find = doc! { "find": collection, "filter": filter.clone(), "sort": sort };
+        let stages = stages(&explain(&purser, find));
+        assert!(stages.iter().any(|stage| stage == "IXSCAN"), "{collection} {filter}: {stages:?}");
+        let slow = stages.iter().any(|stage| stage == "COLLSCAN" || stage == "SORT");
+        assert!(!slow, "{collection} {filter}: {stages:?}");
     }
 }

@@ -377,21 +377,6 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
             "created_at": { "$lte": long_ago }, "seq": { "$lt": 9_i64 } },
             Some(lines),
         ),
-        (
-            "wallet_entries",
-            doc! { "$or": [
-                { "user_id": id, "created_at": { "$in": [long_ago] }, "trail_seq": { "$in": [1_i64] } },
-                { "user_id": bson::oid::ObjectId::from_bytes([1; 12]),
-                "created_at": { "$in": [long_ago] }, "trail_seq": { "$in": [1_i64] } },
-            ] },
-            None,
-        ),
-        ("trail_leaves", doc! { "_id": { "$gte": 5_i64 } }, Some(doc! { "_id": 1 })),
-        (
-            "user_apps",
-            doc! { "app_id": "shop", "user_id": { "$in": [id, bson::oid::ObjectId::from_bytes([1; 12])] } },
-            None,
-        ),
     ];
     for (collection, filter, sort) in queries {
         let mut find = doc! { "find": collection, "filter": filter.clone() };
