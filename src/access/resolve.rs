@@ -73,8 +73,7 @@ impl Resolve for OnUser {
             let Some(sought) = sought else { return Ok(None) };
             let used = tie.may_use(sought?, whose);
             // They are told that there is no such module; whoever watches is told the truth.
-            let hidden = |fault: &Fault| fault.code() == Code::NotFound;
-            if used.as_ref().is_err_and(hidden) {
+            if used.as_ref().is_err_and(|fault| fault.code() == Code::NotFound) {
                 gate.denied(head, "module_not_granted");
             }
             used.map(Some)
@@ -190,12 +189,13 @@ impl Gate {
     }
 
     /// Whether the key is the stored one, if that may be used; else why not.
-    fn takes(&self, key: &ApiKey, stored_mac: Option<Option<&str>>) -> Result<(), &'static str> {
-        match stored_mac {
-            None => Err(NOT_IN_USE),
-            Some(mac) if mac.is_some_and(|mac| key::proves(self.keyring(), key, mac)) => Ok(()),
-            Some(_) => Err("wrong_secret"),
-        }
+    fn takes(
+        &self,
+        key: &ApiKey,
+        stored_mac: Result<Option<&str>, &'static str>,
+    ) -> Result<(), &'static str> {
+        let proven = stored_mac?.is_some_and(|mac| key::proves(self.keyring(), key, mac));
+        if proven { Ok(()) } else { Err("wrong_secret") }
     }
 
     /// The app that an app key belongs to.
@@ -203,13 +203,12 @@ impl Gate {
         let record = self.found(head, Way::AppKey(key.id().into())).await?;
         let (app, now) = (record.raw(), head.context.now);
         let id = name_of(app)?;
-        let holder = Holder::app(&id);
         let stored = rule::app_key(app, key.id(), now);
-        if let Err(why) = self.takes(key, stored.map(|key| key.text("mac"))) {
-            return Err(self.refuse(head, holder, why));
+        if let Err(why) = self.takes(key, stored.map(|key| key.text("mac")).ok_or(NOT_IN_USE)) {
+            return Err(self.refuse(head, Holder::app(&id), why));
         }
         self.last_used().note(Used::AppKey { app: id.clone(), key_id: key.id().to_owned() }, now);
-        self.recognises(head, holder, Actor::app(&id), app)?;
+        self.recognises(head, Holder::app(&id), Actor::app(&id), app)?;
         rule::app(Some(app))?;
         Ok(KnownApp { record, id })
     }
@@ -246,7 +245,8 @@ impl Gate {
         let app_id = app_id.ok_or_else(|| Fault::internal("a connection without a usable app"))?;
         let user = UserId(object_id(tie, "user_id")?);
         let holder = || Holder::connection(id, user, &app_id);
-        if let Err(why) = self.takes(key, rule::connection_key(tie, key.id(), now).map(Some)) {
+        let stored = rule::connection_key(tie, key.id(), now).map(Some).ok_or(NOT_IN_USE);
+        if let Err(why) = self.takes(key, stored) {
             return Err(self.refuse(head, holder(), why));
         }
         // Of the key before it, it is not told when it was used.
@@ -270,8 +270,9 @@ impl Gate {
         let record = self.found(head, Way::OperatorKey(key.id().into())).await?;
         let (operator, now) = (record.raw(), head.context.now);
         let id = OperatorId(object_id(operator, "_id")?);
-        let usable = rule::operator(Some(operator), Permission::Audit, now).is_ok();
-        if let Err(why) = self.takes(key, usable.then(|| operator.text("key_mac"))) {
+        let usable = rule::operator(Some(operator), Permission::Audit, now);
+        let stored = usable.map(|()| operator.text("key_mac")).map_err(|_| NOT_IN_USE);
+        if let Err(why) = self.takes(key, stored) {
             return Err(self.refuse(head, Holder::operator(id), why));
         }
         self.last_used().note(Used::OperatorKey(id), now);

@@ -90,9 +90,9 @@ impl Parameters {
     /// where it could never be erased.
     pub fn told(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_.:/,-".contains(c);
-        let word = |text: &str| match text {
-            text if text.len() <= TOLD_MAX && text.chars().all(plain) => text.to_owned(),
-            _ => "[masked]".to_owned(),
+        let word = |text: &str| {
+            let is_plain = text.len() <= TOLD_MAX && text.chars().all(plain);
+            if is_plain { text.to_owned() } else { "[masked]".to_owned() }
         };
         let pairs = self.0.iter().filter(|(name, _)| name != "cursor");
         let pairs = pairs.map(|(name, value)| format!("{}={}", word(name), word(value)));

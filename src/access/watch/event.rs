@@ -134,17 +134,17 @@ impl Holder {
 impl Sighting {
     /// What is true of both.
     pub(super) fn in_common(&mut self, other: &Self) {
-        fn keep<T: PartialEq>(mine: &mut Option<T>, other: &Option<T>) {
-            if mine != other {
+        fn keep<T: PartialEq>(mine: &mut Option<T>, other: Option<&T>) {
+            if mine.as_ref() != other {
                 *mine = None;
             }
         }
-        keep(&mut self.user_id, &other.user_id);
-        keep(&mut self.app_id, &other.app_id);
-        keep(&mut self.connection_id, &other.connection_id);
-        keep(&mut self.ip_address, &other.ip_address);
-        keep(&mut self.asserted_by, &other.asserted_by);
-        keep(&mut self.request_id, &other.request_id);
+        keep(&mut self.user_id, other.user_id.as_ref());
+        keep(&mut self.app_id, other.app_id.as_ref());
+        keep(&mut self.connection_id, other.connection_id.as_ref());
+        keep(&mut self.ip_address, other.ip_address.as_ref());
+        keep(&mut self.asserted_by, other.asserted_by.as_ref());
+        keep(&mut self.request_id, other.request_id.as_ref());
     }
 }
 
