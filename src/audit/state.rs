@@ -83,7 +83,9 @@ impl State {
         let stands_apart = before.is_some() && !is_above;
         let comes_behind = change.old.is_none() && self.has_beside(&change.path);
         let is_apart = is_sealed || change.new.is_some() && (stands_apart || comes_behind);
-        let above = self.above(&change.path).map(|part| (part.path.len(), part.entry_id.is_none()));
+        // What is gone holds nothing, and nothing can be put into it.
+        let holds = |part: &Part| part.entry_id.is_none() && !part.is_gone;
+        let above = self.above(&change.path).map(|part| (part.path.len(), holds(part)));
         match (above, change.new) {
             (Some((length, true)), new) if !is_apart => {
                 let is_to_go = new.is_none();
@@ -289,6 +291,24 @@ mod tests {
 
         assert_eq!(record(&state, &key), records[2].clone().into());
         assert_eq!(record(&stored(&state), &key), records[2].clone().into());
+    }
+
+    #[test]
+    fn what_is_made_below_something_that_was_gone_stands_there() {
+        let key = DataKey::from_bytes([7; 32]);
+        let records = [
+            doc! { "a": Bson::Null },
+            doc! { "a": { "c": Bson::Null } },
+            doc! { "a": {} },
+            doc! { "a": { "c": { "b": 1 } } },
+            doc! { "a": { "c": {} } },
+            doc! { "a": { "c": { "b": 2, "d": 3 } } },
+        ];
+        let mut state = State::default();
+        for (entry, after) in entries(&key, &records).iter().zip(&records) {
+            state = taken(stored(&state), std::slice::from_ref(entry));
+            assert_eq!(record(&state, &key), pruned(after.clone().into()));
+        }
     }
 
     #[test]

@@ -178,6 +178,7 @@ impl Case {
             status_reason: None,
             created_at: epoch,
             updated_at: epoch,
+            exported_at: None,
             profile: Profile::default(),
             preferences,
             modules: doc! { "wallet": {}, "loyalty": {}, "hidden": {} },

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use actix_web::body::{BodyStream, BoxBody};
+use actix_web::body::{BodyStream, BoxBody, MessageBody};
 use actix_web::http::header;
 use actix_web::rt::time::sleep;
 use actix_web::web::Bytes;
@@ -32,21 +32,26 @@ impl Responder for Pieces {
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         let Self { content_type, file_name, pieces } = self;
         let disposition = format!("attachment; filename=\"{file_name}\"");
-        let body = stream::unfold(Some(pieces), |pieces| async {
-            let mut pieces = pieces?;
-            match pieces.recv().await {
-                Some(Some(bytes)) => Some((Ok(bytes), Some(pieces))),
-                Some(None) => None,
-                None => {
-                    // What was not sent yet is lost with the connection, and may say why.
-                    sleep(LINGER).await;
-                    Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None))
-                }
-            }
-        });
         HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, content_type))
             .insert_header((header::CONTENT_DISPOSITION, disposition))
-            .body(BodyStream::new(Box::pin(body)))
+            .body(body(pieces))
     }
+}
+
+/// The body that these come to.
+pub(super) fn body(pieces: mpsc::Receiver<Piece>) -> BoxBody {
+    let body = stream::unfold(Some(pieces), |pieces| async {
+        let mut pieces = pieces?;
+        match pieces.recv().await {
+            Some(Some(bytes)) => Some((Ok(bytes), Some(pieces))),
+            Some(None) => None,
+            None => {
+                // What was not sent yet is lost with the connection, and may say why.
+                sleep(LINGER).await;
+                Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None))
+            }
+        }
+    });
+    BodyStream::new(Box::pin(body)).boxed()
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use actix_web::body::{BodyStream, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::rt;
 use actix_web::web::Bytes;
-use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::pieces::{self, Piece};
 use crate::kernel::fault::{Code, Fault};
 
 /// What is sent at a time, and how many of them wait.
@@ -20,13 +20,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Takes JSON piece by piece.
 pub struct Writer {
     part: Vec<u8>,
-    parts: mpsc::Sender<Part>,
-}
-
-enum Part {
-    Piece(Bytes),
-    /// Without it the body is not whole.
-    End,
+    parts: mpsc::Sender<Piece>,
 }
 
 /// The body that `write` writes. If it fails half-way the connection is closed before the end of the
@@ -47,15 +41,7 @@ where
             tracing::warn!(code = fault.code().name(), cause, "a body was not sent to its end");
         }
     });
-    let body = stream::unfold(Some(taken), |taken| async {
-        let mut taken = taken?;
-        match taken.recv().await {
-            Some(Part::Piece(bytes)) => Some((Ok(bytes), Some(taken))),
-            Some(Part::End) => None,
-            None => Some((Err(gone("its writer has stopped")), None)),
-        }
-    });
-    BodyStream::new(Box::pin(body)).boxed()
+    pieces::body(taken)
 }
 
 impl Writer {
@@ -73,7 +59,7 @@ impl Writer {
 
     async fn end(mut self) -> Result<(), Fault> {
         self.send_if(1).await?;
-        self.send(Part::End).await
+        self.send(None).await
     }
 
     async fn send_if(&mut self, bytes: usize) -> Result<(), Fault> {
@@ -81,10 +67,10 @@ impl Writer {
             return Ok(());
         }
         let piece = Bytes::from(std::mem::take(&mut self.part));
-        self.send(Part::Piece(piece)).await
+        self.send(Some(piece)).await
     }
 
-    async fn send(&self, part: Part) -> Result<(), Fault> {
+    async fn send(&self, part: Piece) -> Result<(), Fault> {
         match rt::time::timeout(STALLED_AFTER, self.parts.send(part)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(gone("the client went away")),
@@ -105,7 +91,7 @@ mod tests {
 
     #[actix_web::test]
     async fn what_is_written_arrives_in_its_order_however_long_it_is() {
-        let body = streamed(|mut writer| async {
+        let body = streamed(|mut writer| async move {
             for number in 0..20_000 {
                 writer.json(&number).await?;
                 writer.text(",").await?;
@@ -118,7 +104,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_that_is_not_written_to_its_end_is_none() {
-        let body = streamed(|mut writer| async {
+        let body = streamed(|mut writer| async move {
             writer.text("{}").await?;
             Err(Fault::internal("broken half-way"))
         });

@@ -1,9 +1,9 @@
-//! A transaction of somebody else that holds a record.
+//! A transaction of another process that holds a record.
 
 use bson::{Document, doc};
 use mongodb::{Client, ClientSession};
 
-use super::Purser;
+use super::{Purser, SERVES, uri_as};
 
 /// Rolled back by `release`, or by the server's lifetime limit.
 pub struct Lock<'a> {
@@ -12,11 +12,12 @@ pub struct Lock<'a> {
 }
 
 impl Purser {
-    /// Changes one record in a transaction and leaves that open.
+    /// Changes one record in a transaction and leaves that open. As the user that serves: whoever has
+    /// the service's role may end the sessions of its own user, and of no other.
     #[expect(clippy::disallowed_methods, reason = "a test that goes round the API says db_")]
     pub fn db_lock(&self, collection: &str, filter: Document) -> Lock<'_> {
         let session = self.block_on(async {
-            let client = Client::with_uri_str(&self.uri).await.expect("a client");
+            let client = Client::with_uri_str(uri_as(&self.uri, SERVES)).await.expect("a client");
             let mut session = client.start_session().await.expect("a session");
             session.start_transaction().await.expect("a transaction");
             let collection = client.database(&self.database).collection::<Document>(collection);
