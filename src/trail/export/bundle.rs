@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Document, doc};
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 
 use super::{Piece, Reader};
 use crate::audit::bundle::Writer;
 use crate::audit::entry::Entry;
 use crate::audit::leaf;
+use crate::audit::tree::Hash;
 use crate::audit::warrant::Pass;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::EntryId;
 use crate::kernel::time::Timestamp;
-use crate::store::{LEAVES, Leaf, Query};
+use crate::store::{LEAVES, Leaf, Query, Store};
 use crate::trail::queries::{Filter, Position, condition};
 use crate::trail::seal::{Stored, inclusions};
 
@@ -29,6 +31,7 @@ pub struct Bundle {
     first: Option<String>,
     size: u64,
     leaves: Leaves,
+    ahead: Option<Reading>,
 }
 
 enum Leaves {
@@ -53,57 +56,79 @@ impl Bundle {
             }
             None => Leaves::From { next: since, condition: condition(filter, None) },
         };
-        Ok(Self { reader, writer: Some(writer), first: Some(first), size, leaves })
+        Ok(Self { reader, writer: Some(writer), first: Some(first), size, leaves, ahead: None })
     }
 
+    /// While this piece is written, the next one is read.
     pub async fn next(&mut self) -> Result<Option<Piece>, Fault> {
         let Some(mut writer) = self.writer.take() else { return Ok(None) };
         let mut text = self.first.take().unwrap_or_default();
-        let (wanted, condition) = self.leaves.next(self.size);
-        let Some(wanted) = wanted else {
+        let reading = match self.ahead.take() {
+            Some(reading) => Some(reading),
+            None => self.read().await?,
+        };
+        let Some(reading) = reading else {
             text += &writer.end();
             return Ok(Some(Piece { bytes: text.into_bytes(), entries: 0 }));
         };
-        let pass = (self.reader.leave)().await?;
-        let entries = self.write(&pass, &mut writer, wanted, condition, &mut text).await?;
+        let read = reading.await.map_err(|_| Fault::internal("reading leaves panicked"))??;
+        self.ahead = self.read().await?;
+        for Proved { leaf, canonical, proof } in &read {
+            text += &writer.entry(*leaf, canonical, proof).map_err(Fault::internal)?;
+        }
         self.writer = Some(writer);
+        let entries = u64::try_from(read.len()).unwrap_or(0);
         Ok(Some(Piece { bytes: text.into_bytes(), entries }))
     }
 
-    async fn write(
-        &self,
-        pass: &Pass,
-        writer: &mut Writer,
-        wanted: Document,
-        condition: Document,
-        text: &mut String,
-    ) -> Result<u64, Fault> {
-        let store = &self.reader.store;
-        let is_filtered = !condition.is_empty();
-        let query = Query::of(LEAVES, wanted).sort(doc! { "_id": 1 });
-        let mut leaves: Vec<Leaf> = store.list(pass, query).await?;
-        let ids: Vec<_> = leaves.iter().map(|leaf| leaf.entry_id).collect();
-        let mut of_leaves = doc! { "_id": { "$in": ids } };
-        of_leaves.extend(condition);
-        let found: Vec<RawDocumentBuf> =
-            store.list(pass, Query::of(Entry::COLLECTION, of_leaves)).await?;
-        let keyed = found.into_iter().filter_map(|raw| Some((raw.get_object_id("_id").ok()?, raw)));
-        let entries: HashMap<_, _> = keyed.collect();
-        if is_filtered {
-            leaves.retain(|leaf| entries.contains_key(&leaf.entry_id));
-        }
-        let proofs = inclusions(pass, store, &leaves, self.size).await?;
-        for (leaf, proof) in leaves.iter().zip(&proofs) {
-            let entry = entries.get(&leaf.entry_id);
-            let entry = entry.and_then(|raw| Document::try_from(raw.as_ref()).ok());
-            let id = EntryId(leaf.entry_id);
-            let missing = || Fault::internal(format!("entry {id} of a leaf is missing"));
-            let canonical = leaf::canonical(&entry.ok_or_else(missing)?);
-            let number = u64::try_from(leaf.number).unwrap_or(0);
-            *text += &writer.entry(number, &canonical, proof).map_err(Fault::internal)?;
-        }
-        Ok(u64::try_from(leaves.len()).unwrap_or(0))
+    /// Begins to read the next leaves, if there are more.
+    async fn read(&mut self) -> Result<Option<Reading>, Fault> {
+        let (wanted, condition) = self.leaves.next(self.size);
+        let Some(wanted) = wanted else { return Ok(None) };
+        let (pass, store, size) =
+            ((self.reader.leave)().await?, self.reader.store.clone(), self.size);
+        let reading = async move { proved(&pass, &store, wanted, condition, size).await };
+        Ok(Some(tokio::spawn(reading)))
     }
+}
+
+type Reading = JoinHandle<Result<Vec<Proved>, Fault>>;
+
+/// An entry in its canonical form, and its proof.
+struct Proved {
+    leaf: u64,
+    canonical: String,
+    proof: Vec<Hash>,
+}
+
+async fn proved(
+    pass: &Pass,
+    store: &Store,
+    wanted: Document,
+    condition: Document,
+    size: u64,
+) -> Result<Vec<Proved>, Fault> {
+    let is_filtered = !condition.is_empty();
+    let query = Query::of(LEAVES, wanted).sort(doc! { "_id": 1 });
+    let mut leaves: Vec<Leaf> = store.list(pass, query).await?;
+    let ids: Vec<_> = leaves.iter().map(|leaf| leaf.entry_id).collect();
+    let mut of_leaves = doc! { "_id": { "$in": ids } };
+    of_leaves.extend(condition);
+    let found: Vec<Document> = store.list(pass, Query::of(Entry::COLLECTION, of_leaves)).await?;
+    let keyed =
+        found.into_iter().filter_map(|entry| Some((entry.get_object_id("_id").ok()?, entry)));
+    let entries: HashMap<_, _> = keyed.collect();
+    if is_filtered {
+        leaves.retain(|leaf| entries.contains_key(&leaf.entry_id));
+    }
+    let proofs = inclusions(pass, store, &leaves, size).await?;
+    let proved = |(leaf, proof): (Leaf, Vec<Hash>)| {
+        let id = EntryId(leaf.entry_id);
+        let missing = || Fault::internal(format!("entry {id} of a leaf is missing"));
+        let canonical = leaf::canonical(entries.get(&leaf.entry_id).ok_or_else(missing)?);
+        Ok(Proved { leaf: u64::try_from(leaf.number).unwrap_or(0), canonical, proof })
+    };
+    leaves.into_iter().zip(proofs).map(proved).collect()
 }
 
 impl Leaves {
