@@ -20,6 +20,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 const NOTE_BYTES_MAX: u64 = 65_536;
 /// Of an answer to a push, of which nothing is kept.
 const ANSWER_BYTES_MAX: u64 = 65_536;
+const ELSEWHERE: &str = "it pointed to another address";
 
 /// Over HTTPS, where it is not this machine itself.
 #[derive(Clone)]
@@ -51,6 +52,10 @@ impl Keeper {
             request = request.header("Authorization", bearer);
         }
         let mut answer = request.send(note).map_err(|error| told(&error))?;
+        // A body is not sent twice, so this one comes back as an answer.
+        if answer.status().is_redirection() {
+            return Err(ELSEWHERE.to_owned());
+        }
         // Read, so that the connection can be used again.
         let read = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         read.map(drop).map_err(|error| told(&error))
@@ -77,7 +82,7 @@ fn told(error: &ureq::Error) -> String {
     match error {
         ureq::Error::StatusCode(status) => format!("it answered {status}"),
         ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
-        ureq::Error::TooManyRedirects => "it pointed to another address".to_owned(),
+        ureq::Error::TooManyRedirects => ELSEWHERE.to_owned(),
         ureq::Error::BodyExceedsLimit(_) => "it answered too much".to_owned(),
         ureq::Error::HostNotFound => "its host was not found".to_owned(),
         ureq::Error::Io(error) => format!("the connection failed: {}", error.kind()),
