@@ -49,7 +49,7 @@ pub async fn export(
         }
         let next = before.exported_at.map(|at| time::plus(at, 1));
         let exported_at = Some(next.map_or(work.now(), |next| next.max(work.now())));
-        Ok(work.revise(&before, &User { exported_at, ..before.clone() })?)
+        work.revise(&before, &User { exported_at, ..before.clone() })
     });
     noted.await?;
     whole(grant, store, user).await

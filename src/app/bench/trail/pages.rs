@@ -95,7 +95,7 @@ impl Reader {
             }
         }
         let measured = cases.iter().zip(all);
-        Ok(measured.map(|(case, (first, deep))| Measured::of(case.depth, first, deep)).collect())
+        Ok(measured.map(|(case, (first, deep))| Measured::of(case.depth, &first, &deep)).collect())
     }
 
     async fn took(&mut self, path: &str) -> Result<Duration, String> {
@@ -121,9 +121,9 @@ impl Reader {
 type Round = Vec<Duration>;
 
 impl Measured {
-    fn of(depth: usize, first: Vec<Round>, deep: Vec<Round>) -> Self {
+    fn of(depth: usize, first: &[Round], deep: &[Round]) -> Self {
         let middle = |round: &Round| Times::of(round.clone()).p50.as_secs_f64();
-        let factors = first.iter().zip(&deep).map(|(first, deep)| middle(deep) / middle(first));
+        let factors = first.iter().zip(deep).map(|(first, deep)| middle(deep) / middle(first));
         let factor = median(factors.collect());
         let (first, deep) = (Times::of(first.concat()), Times::of(deep.concat()));
         Self { first, deep, factor, depth }
