@@ -246,6 +246,7 @@ MEANINGS = [
     r"^a time that is not before `from`$",
     r"^a time to come, and after effective_at$",
     r"^only with `expired: extend`$",
+    r"^only with `format=bundle`$",
     r"^somebody else's wallet$",  # whose the path names
     r"^the size of a checkpoint",  # of which there are some
     r"^another than that of a built-in module$",
