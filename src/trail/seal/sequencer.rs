@@ -19,6 +19,9 @@ use crate::trail::actions::SealTrail;
 /// Longer than a batch takes; after that another process goes on.
 const LEASE_MS: i64 = 10 * SECOND_MS;
 
+/// Entries that are hashed before others have their turn on this thread.
+const AT_A_STRETCH: usize = 32;
+
 /// A process that appends.
 pub struct Sequencer {
     store: Store,
@@ -130,7 +133,11 @@ impl Sequencer {
             return Ok(Some(0));
         }
         let mut tree = self.tree.clone();
-        let mut leaves = leaves_of(&mut tree, entries)?;
+        let mut leaves = Vec::with_capacity(entries.len());
+        for some in entries.chunks(AT_A_STRETCH) {
+            leaves.extend(leaves_of(&mut tree, some)?);
+            tokio::task::yield_now().await;
+        }
         if let Some(last) = leaves.last_mut() {
             last.position = position;
         }
