@@ -247,6 +247,8 @@ MEANINGS = [
     r"^a time to come, and after effective_at$",
     r"^only with `expired: extend`$",
     r"^only with `format=bundle`$",
+    r"^1 to 255 characters in one line$",
+    r"^not above `to`$",
     r"^somebody else's wallet$",  # whose the path names
     r"^the size of a checkpoint",  # of which there are some
     r"^another than that of a built-in module$",

@@ -72,10 +72,9 @@ struct ProofView {
 /// That the trail of one size is the beginning of that of another (RFC 6962).
 #[derive(Serialize, ToSchema)]
 struct ConsistencyView {
-    #[schema(minimum = 1)]
-    from: u64,
-    #[schema(minimum = 1)]
-    to: u64,
+    /// The checkpoint of each size, as it was signed: what `docs/trail.md` calls a proof of consistency.
+    from: String,
+    to: String,
     #[schema(max_items = 64)]
     proof: Vec<String>,
 }
@@ -141,17 +140,22 @@ async fn consistent(call: Call<ReadTrail>, store: Data<Store>) -> Result<Answer,
     call.query.only(&["from", "to"])?;
     let (from, to, pass) =
         (size(&call.query, "from")?, size(&call.query, "to")?, call.grant.pass());
-    for (name, size) in [("from", from), ("to", to)] {
-        let known = Stored::of_size(&pass, &store, size).await?.is_some();
-        if !known || from > to {
-            return Err(Fault::invalid(name, "not_accepted", SIZE).into());
-        }
+    if from > to {
+        return Err(Fault::invalid("from", "not_accepted", "not above `to`").into());
     }
+    let checkpoint = async |name, size| {
+        let found = Stored::of_size(&pass, &store, size).await?;
+        found.ok_or_else(|| Fault::invalid(name, "not_accepted", UNKNOWN_SIZE))
+    };
+    let (older, newer) = (checkpoint("from", from).await?, checkpoint("to", to).await?);
     let proof = texts(&consistency(&pass, &store, from, to).await?);
+    let (from, to) = (older.text().to_owned(), newer.text().to_owned());
     Ok(Answer::ok(&ConsistencyView { from, to, proof })?)
 }
 
-const SIZE: &str = "the size of a checkpoint, `from` not above `to`";
+const SIZE: &str = "the size of a checkpoint";
+const UNKNOWN_SIZE: &str =
+    "the size of a checkpoint: none has this one, `GET /v1/audit/checkpoints` lists them";
 
 fn size(query: &Parameters, name: &'static str) -> Result<u64, Fault> {
     let size = query.parsed(name, SIZE, |text| text.parse().ok().filter(|size| *size > 0))?;

@@ -105,6 +105,7 @@ fn a_later_checkpoint_begins_with_the_earlier_one_and_one_is_made_only_where_the
     let after = auditor.get("/v1/audit/checkpoints/latest").expect(200);
     let (from, to) = (&before["size"], &after["size"]);
     let proof = auditor.get(&format!("/v1/audit/consistency?from={from}&to={to}")).expect(200);
+    assert_eq!((&proof["from"], &proof["to"]), (&before["note"], &after["note"]), "as documented");
     assert_eq!(verify_consistency(head(&before), head(&after), &hashes(&proof["proof"])), Ok(()));
     auditor.get(&format!("/v1/audit/logs/{entry}/proof")).expect(200);
     let listed = auditor.get("/v1/audit/checkpoints").expect(200);
