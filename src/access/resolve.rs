@@ -331,7 +331,7 @@ impl Tie {
 
 /// The module that the path names, if it is one that apps can use.
 fn sought(modules: &Snapshot, head: &Head) -> Result<Sought, Fault> {
-    let named = head.module.as_deref().and_then(|name| module_named(modules.raw(), name));
+    let named = head.module.as_deref().and_then(|name| rule::module_named(modules.raw(), name));
     rule::module(named)?;
     let module = named.ok_or_else(|| Fault::of(Code::NotFound))?;
     Ok(Sought {
@@ -339,13 +339,6 @@ fn sought(modules: &Snapshot, head: &Head) -> Result<Sought, Fault> {
         permission: module.text("permission").unwrap_or_default().into(),
         kyc_level: module.number("required_kyc_level").unwrap_or(0),
     })
-}
-
-fn module_named<'a>(modules: &'a RawDocument, name: &str) -> Option<&'a RawDocument> {
-    let all = modules.get_array("modules").ok()?;
-    let all = all.into_iter().filter_map(|module| module.ok()?.as_document());
-    // To the end, wherever it stands: how long it takes says nothing.
-    all.filter(|module| module.text("module_name") == Some(name)).last()
 }
 
 fn limit_of_app(app: &KnownApp) -> Limited {

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use bson::RawDocument;
+
 use super::address::Network;
 use super::fields::Fields;
 use super::permission::Permission;
@@ -71,6 +73,21 @@ pub fn permission<F: Fields + ?Sized>(
         return Ok(());
     }
     Err(Fault::new(Code::PermissionDenied, format!("This needs the permission `{permission}`.")))
+}
+
+/// Of all that are registered.
+pub fn module_named<'a>(modules: &'a RawDocument, name: &str) -> Option<&'a RawDocument> {
+    let all = modules.get_array("modules").ok()?;
+    let all = all.into_iter().filter_map(|module| module.ok()?.as_document());
+    // To the end, wherever it stands: how long it takes says nothing.
+    all.filter(|module| module.text("module_name") == Some(name)).last()
+}
+
+/// Whether an app can tell that there is a module of this name.
+pub fn hears_of(app: &RawDocument, modules: &RawDocument, name: &str) -> bool {
+    let named = module_named(modules, name).filter(|named| module(Some(*named)).is_ok());
+    let permission = named.and_then(|named| named.text("permission"));
+    permission.is_some_and(|permission| module_permission(app, permission).is_ok())
 }
 
 /// A module that apps can use now.

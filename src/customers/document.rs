@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::export::Whole;
+use crate::access::watch;
 use crate::audit::actor::Subject;
 use crate::audit::entry::Entry;
 use crate::connections;
@@ -61,6 +62,9 @@ pub struct ExportView {
     trail: Vec<Value>,
     #[schema(value_type = Vec<Object>)]
     customer_trail: Vec<Value>,
+    /// What was seen of the person without a change: failed sign-ins, refused keys.
+    #[schema(value_type = Vec<Object>)]
+    security_trail: Vec<Value>,
 }
 
 const BATCH: u32 = 200;
@@ -95,6 +99,9 @@ pub async fn write(whole: Whole, store: Store, writer: Writer) -> Result<Writer,
         let trail = walk::<Entry>(&store, told_of, by_number);
         page.list(name, trail, |it| told(it, &whole)).await?;
     }
+    let seen = doc! { "user_id": id.0, "module": watch::MODULE };
+    let seen = walk::<Entry>(&store, seen, doc! { "timestamp": 1, "_id": 1 });
+    page.list("security_trail", seen, |it| told(it, &whole)).await?;
     page.close().await?;
     Ok(page.writer)
 }

@@ -6,7 +6,8 @@ use bson::{Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::actions::{ReadOwnTrail, ReadTrail};
-use crate::access::grant::Granted;
+use crate::access::grant::{Granted, OnApp};
+use crate::access::rule;
 use crate::audit::entry::{Entry, Line};
 use crate::audit::seal;
 use crate::audit::warrant::Pass;
@@ -95,7 +96,7 @@ pub async fn own(
     limit: Limit,
     after: Option<Position>,
 ) -> Result<Page<Line, Position>, Fault> {
-    let app = &grant.target().app;
+    let OnApp { app, record } = grant.target();
     let filter = Filter { through: Some(app.clone()), ..filter };
     let query = Query::of(Entry::COLLECTION, condition(&filter, after))
         .sort(doc! { "timestamp": -1, "_id": -1 })
@@ -105,8 +106,10 @@ pub async fn own(
     let position =
         |line: &Line| Position { millis: line.timestamp.timestamp_millis(), id: line.id };
     let mut page = Page::cut(rows, limit, position);
+    let modules = store.modules(&grant.pass()).await?;
+    let hears_of = |name: &str| rule::hears_of(record.raw(), modules.raw(), name);
     for line in &mut page.items {
-        line.paths.retain(|path| is_own(path, app));
+        line.paths.retain(|path| is_own(path, app) && module_of(path).is_none_or(hears_of));
     }
     Ok(page)
 }
@@ -117,6 +120,12 @@ fn is_own(path: &str, app: &AppId) -> bool {
     let Some(place) = path.strip_prefix("apps.") else { return true };
     let below = place.strip_prefix(app.as_str());
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Of a path in a module's data. What a person is registered with is of all modules, whoever registers
+/// them: of those that the app may not know of it is not told.
+fn module_of(path: &str) -> Option<&str> {
+    path.strip_prefix("modules.")?.split('.').next()
 }
 
 /// By leaf, from `from` on: nothing is skipped and nothing comes twice, whatever is written meanwhile.

@@ -1,9 +1,12 @@
 //! What an app sees of itself: its settings, its use, and what it has done.
 
+use std::collections::BTreeSet;
+
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 
-use crate::harness::{Purser, explain, stages};
+use crate::harness::{Principal, Purser, explain, stages};
 
 #[test]
 fn an_app_reads_its_settings_keys_and_use() {
@@ -79,6 +82,37 @@ fn an_app_reads_what_it_has_done_and_nothing_of_others() {
     }
     let banks = bank.get("/v1/app/audit").expect(200).to_string();
     assert!(!banks.contains("shop"), "{banks}");
+}
+
+#[test]
+fn what_a_person_is_registered_with_is_told_an_app_only_of_modules_that_it_may_know_of() {
+    let purser = Purser::start();
+    let admin = purser.admin();
+    let loyalty = json!({
+        "module_name": "loyalty", "display_name": "Loyalty",
+        "schema": { "enabled": "boolean", "points": "number" },
+        "defaults": { "enabled": true, "points": 0 },
+    });
+    admin.post("/v1/admin/modules", loyalty).expect(201);
+    let club = json!({ "permissions": ["read", "loyalty_access"] });
+    let (shop, club) = (purser.app("shop"), purser.app_with("club", club));
+    let (ada, _) = shop.register("ada@example.com");
+    club.register("grace@example.com");
+    let of_modules = |app: &Principal| {
+        let page = app.get("/v1/app/audit").expect(200);
+        let paths = page["items"].as_array().expect("items").iter();
+        let paths = paths.flat_map(|item| item["paths"].as_array().expect("paths").clone());
+        let names = paths.filter_map(|path| {
+            let below = path.as_str().expect("a path").strip_prefix("modules.")?.to_owned();
+            below.split('.').next().map(str::to_owned)
+        });
+        names.collect::<BTreeSet<_>>()
+    };
+
+    assert_eq!(of_modules(&shop), BTreeSet::from(["wallet".to_owned()]));
+    assert_eq!(of_modules(&club), BTreeSet::from(["loyalty".to_owned()]));
+    let stored = purser.db_entries(doc! { "user_id": ObjectId::parse_str(&ada).expect("an id") });
+    assert!(format!("{stored:?}").contains("modules.loyalty"), "it stands in the trail");
 }
 
 #[test]

@@ -267,6 +267,22 @@ fn an_export_has_each_part_in_its_place() {
     let numbers = export["trail"].as_array().expect("a list").iter();
     let numbers: Vec<_> = numbers.map(|it| it["seq"].as_i64().expect("a number")).collect();
     assert_eq!(numbers, (1..=i64::try_from(numbers.len()).expect("few")).collect::<Vec<_>>());
+    assert_eq!(export["security_trail"], json!([]), "nothing was seen of her yet");
+}
+
+#[test]
+fn what_was_seen_of_a_person_and_changed_nothing_is_in_their_export_too() {
+    let stage = stage();
+    let wrong = json!({ "identifier": "lovelace@example.com", "password": "wrong horse" });
+    stage.shop.post("/v1/auth/login", wrong).refused(401);
+    stage.purser.block_on(stage.purser.inner.write_security_events()).expect("written");
+
+    let seen = stage.export()["security_trail"].clone();
+
+    let seen: Vec<_> = seen.as_array().expect("a list").iter().collect();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen[0]["action"], "sign_in_failed");
+    assert_eq!(seen[0]["subject"], json!(format!("security:user.{}", stage.ada)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::kernel::ids::{AppId, ConnectionId, OperatorId, UserId};
 use crate::kernel::time::Timestamp;
 
 /// The module under which all of it stands in the trail; no registered one is called so.
-pub(in crate::access) const MODULE: &str = "security";
+pub const MODULE: &str = "security";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {

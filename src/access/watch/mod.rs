@@ -24,8 +24,8 @@ mod reads;
 mod record;
 mod write;
 
-pub use event::{Event, Recognised, Sighting, WRITING};
-pub(super) use event::{Holder, MODULE};
+pub(super) use event::Holder;
+pub use event::{Event, MODULE, Recognised, Sighting, WRITING};
 pub use notes::{Due, Watch};
 pub use reads::Read;
 pub use record::Watched;

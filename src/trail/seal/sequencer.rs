@@ -39,7 +39,7 @@ impl Sequencer {
     pub async fn begin(grant: &Granted<SealTrail>, store: &Store) -> Result<Option<Self>, Fault> {
         let now = grant.now();
         let Some(term) = store.lead(now, time::plus(now, LEASE_MS)).await? else { return Ok(None) };
-        let size = newest(grant, store, doc! {}).await?.map_or(0, |leaf| leaf.number + 1);
+        let size = newest(grant, store).await?.map_or(0, |leaf| leaf.number + 1);
         let tree = frontier(&grant.pass(), store, u64::try_from(size).unwrap_or(0)).await?;
         let (store, renew_at) = (store.clone(), time::plus(now, LEASE_MS / 2));
         Ok(Some(Self { store, term, renew_at, tree, stream: None, overlaps: false }))
@@ -68,11 +68,11 @@ impl Sequencer {
         self.append(&entries, Some(position)).await
     }
 
-    /// Behind the last leaf that tells where; else from now on, once everything before has its leaf.
+    /// Behind the last leaf, where that tells where; else from now on, once everything before has its leaf.
     async fn open(&mut self, grant: &Granted<SealTrail>) -> Result<Option<usize>, Fault> {
-        let told = newest(grant, &self.store, doc! { "position": { "$exists": true } }).await?;
-        let is_newest = told.as_ref().is_some_and(|leaf| leaf.number + 1 == number(self.size()));
-        let position = told.filter(|_| is_newest).and_then(|leaf| leaf.position);
+        let newest = newest(grant, &self.store).await?;
+        let newest = newest.filter(|leaf| leaf.number + 1 == number(self.size()));
+        let position = newest.and_then(|leaf| leaf.position);
         if let Some(position) = position {
             match self.store.stream(Some(position)).await {
                 Ok(stream) => {
@@ -192,12 +192,8 @@ pub fn leaves_of(tree: &mut Frontier, entries: &[Document]) -> Result<Vec<Leaf>,
     entries.iter().map(leaf).collect()
 }
 
-async fn newest(
-    grant: &Granted<SealTrail>,
-    store: &Store,
-    filter: Document,
-) -> Result<Option<Leaf>, Fault> {
-    let query = Query::of(LEAVES, filter).sort(doc! { "_id": -1 }).limit(1);
+async fn newest(grant: &Granted<SealTrail>, store: &Store) -> Result<Option<Leaf>, Fault> {
+    let query = Query::of(LEAVES, doc! {}).sort(doc! { "_id": -1 }).limit(1);
     Ok(store.list(&grant.pass(), query).await?.pop())
 }
 
