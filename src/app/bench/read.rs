@@ -82,6 +82,9 @@ pub async fn run(
     file: Option<&Path>,
 ) -> Result<(), String> {
     let people = people(purser, database, scale.users).await?;
+    // Else the first servers would seal what registering has left, while they are measured.
+    let sealed = purser.seal_trail().await;
+    sealed.map_err(|fault| format!("the trail was not sealed: {}", fault.code().name()))?;
     let (scale, file) = (*scale, file.map(Path::to_path_buf));
     let measured =
         tokio::task::spawn_blocking(move || measure(&people, &scale, file.as_deref())).await;
