@@ -112,6 +112,12 @@ struct People {
     key: String,
 }
 
+/// Else the first servers would seal what registering has left, while they are measured.
+async fn sealed(purser: &Purser) -> Result<(), String> {
+    let sealed = purser.seal_trail().await;
+    sealed.map(drop).map_err(|fault| format!("the trail was not sealed: {}", fault.code().name()))
+}
+
 async fn people(purser: &Purser, database: &Database, count: u32) -> Result<People, String> {
     people_of(purser, database, count, bulk::app()).await
 }

@@ -10,7 +10,7 @@ use mongodb::Database;
 
 use super::load::{Asker, Done, Load, Seen, runtime};
 use super::servers::{Options, Server, Settings, What};
-use super::{People, median, people};
+use super::{People, median, people, sealed};
 use crate::app::build::Purser;
 use crate::config::Level;
 
@@ -82,9 +82,7 @@ pub async fn run(
     file: Option<&Path>,
 ) -> Result<(), String> {
     let people = people(purser, database, scale.users).await?;
-    // Else the first servers would seal what registering has left, while they are measured.
-    let sealed = purser.seal_trail().await;
-    sealed.map_err(|fault| format!("the trail was not sealed: {}", fault.code().name()))?;
+    sealed(purser).await?;
     let (scale, file) = (*scale, file.map(Path::to_path_buf));
     let measured =
         tokio::task::spawn_blocking(move || measure(&people, &scale, file.as_deref())).await;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::load::{Asker, Seen};
 use super::servers::{Options, Server, Settings, What};
-use super::{People, people, pick};
+use super::{People, people, pick, sealed};
 use crate::app::build::Purser;
 use crate::config::Level;
 use crate::kernel::time::{self, DAY_MS, SECOND_MS, Timestamp};
@@ -56,6 +56,7 @@ pub async fn run(
     file: Option<&Path>,
 ) -> Result<(), String> {
     let people = Arc::new(people(purser, database, scale.users).await?);
+    sealed(purser).await?;
     let more = vec![
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "1".to_owned()),
         ("PURSER__SUBSCRIPTION__RENEWALS_PER_SECOND", scale.per_second.to_string()),

@@ -4,7 +4,8 @@
 //!
 //! All sides debit the same people, by the same amount with the same note, each debit under an
 //! Idempotency-Key of its own. They take turns in each round, and each is warmed up before it counts.
-//! None of them runs, or listens to changes, while another is measured. In the end every wallet is
+//! None of them runs, or listens to changes, while another is measured. Over HTTP what is written is
+//! sealed meanwhile, and what the others have left is sealed before. In the end every wallet is
 //! compared with its ledger (`ledger`).
 //!
 //! To add a side: a variant of `Side` with its name, and how it is measured in `Contest::round`.
@@ -19,8 +20,9 @@ mod slice;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bson::Document;
 use clap::{Args, ValueEnum};
 use mongodb::Database;
 
@@ -31,12 +33,14 @@ use crate::access::cursor::Repetition;
 use crate::access::gate::Gate;
 use crate::access::principal::Repeatable;
 use crate::app::build::Purser;
+use crate::audit::entry::Entry;
 use crate::config::Level;
+use crate::config::trail::Sequencer;
 use crate::http::json;
 use crate::kernel::credits::Credits;
 use crate::kernel::fault::Fault;
 use crate::modules::wallet::{self, Note, Terms};
-use crate::store::{Parts, Store};
+use crate::store::{LEAVES, Parts, Store};
 use bank::{AMOUNT, Bank, DESCRIPTION, METHOD, ROUTE};
 use naive::{Naive, Retry};
 use report::{Measured, Results};
@@ -102,6 +106,7 @@ pub struct Cell {
 /// Before what counts: connections are opened, and Purser meets the people.
 const WARM_UP: Duration = Duration::from_secs(3);
 const WARM_UP_CLIENTS: usize = 64;
+const SEALED_WITHIN: Duration = Duration::from_secs(120);
 
 pub async fn run(
     purser: &Purser,
@@ -186,6 +191,7 @@ struct Contest {
     purser: Purser,
     bank: Arc<Bank>,
     naive: Naive,
+    database: Database,
     numbers: Arc<Numbers>,
     mongod: Option<Process>,
     lasts: Duration,
@@ -204,7 +210,7 @@ impl Contest {
         let lasts = Duration::from_secs(scale.seconds);
         // One debit by Purser is the sample of all others.
         let first = Slice::new(1, lasts, 1, &numbers).begin();
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let turn = first.next().ok_or("the first debit came too late")?;
         debit(&purser.gate, &purser.store, &bank, turn).await.map_err(|fault| fault.to_string())?;
         first.note(&mut slice::Times::default(), asked);
@@ -215,7 +221,8 @@ impl Contest {
         let naive = Naive::connect(uri, name, &bank, clock, chance).await?;
         let mongod = Process::of_mongod(database).await;
         let (purser, file) = (purser.clone(), file.map(Path::to_path_buf));
-        Ok(Self { purser, bank, naive, numbers, mongod, lasts, file })
+        let database = database.clone();
+        Ok(Self { purser, bank, naive, database, numbers, mongod, lasts, file })
     }
 
     async fn round(&self, side: Side, cell: Cell) -> Result<Measured, String> {
@@ -275,11 +282,16 @@ impl Contest {
 
     async fn http(&self, warm_up: Slice, slice: Slice) -> Result<Measured, String> {
         let (bank, mongod, file) = (Arc::clone(&self.bank), self.mongod, self.file.clone());
+        let (database, config) = (self.database.clone(), &self.purser.config);
+        let seals = config.trail.sequencer == Sequencer::On;
         let measured = tokio::task::spawn_blocking(move || {
             let options = Options { what: What::Purser, bytes: 0 };
             let settings = Settings { node: "bench", level: Level::Warn, more: Vec::new() };
             let server = Server::start(&options, &settings, file.as_deref())?;
             runtime()?.block_on(async {
+                if seals {
+                    sealed(&database).await?;
+                }
                 over_http::load(&warm_up, server.address, &bank).await?;
                 let scales = Scales::set(server.process(), mongod);
                 Ok(scales.read(over_http::load(&slice, server.address, &bank).await?))
@@ -287,6 +299,22 @@ impl Contest {
         });
         measured.await.map_err(|_| "the clients panicked")?
     }
+}
+
+/// Until the server has sealed what the other sides have written: it pays for its own entries only.
+async fn sealed(database: &Database) -> Result<(), String> {
+    let count = async |name: &str| {
+        let counted = database.collection::<Document>(name).estimated_document_count().await;
+        counted.map_err(|error| format!("counting {name}: {error}"))
+    };
+    let until = Instant::now() + SEALED_WITHIN;
+    while Instant::now() < until {
+        if count(LEAVES).await? == count(Entry::COLLECTION).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err("the trail was not sealed in time".to_owned())
 }
 
 /// As a handler does it, after the gate.
