@@ -49,7 +49,7 @@ pub(super) async fn watch(store: Arc<Inner>, node: String) {
 /// Follows one stream until it ends.
 async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error> {
     let mut session = store.database.client().start_session().await?;
-    let open = doc! { "aggregate": 1, "pipeline": pipeline(), "cursor": { "batchSize": 0 } };
+    let open = doc! { "aggregate": 1, "pipeline": pipeline(store.database.name()), "cursor": { "batchSize": 0 } };
     let opened = ask(store, &mut session, open).await?;
     let cursor = opened.get_document("cursor").ok().and_then(|c| c.get_i64("id").ok());
     let cursor = cursor.unwrap_or_default();
@@ -96,15 +96,18 @@ async fn ask(
     }
 }
 
-fn pipeline() -> Vec<Bson> {
+fn pipeline(database: &str) -> Vec<Bson> {
     let names = |field: &str| {
         let pairs = doc! { "$objectToArray": field };
         doc! { "$map": { "input": pairs, "in": "$$this.k" } }
     };
+    // Whole, a namespace is compared as it stands in the log; by its parts with an expression for each.
+    let of = |collection: &str| doc! { "db": database, "coll": collection };
+    let copied: Vec<_> = COPIED.iter().map(|collection| of(collection)).collect();
     let of_copied = doc! { "$or": [
-        { "ns.coll": { "$in": COPIED.to_vec() } },
-        { "ns.coll": META, "documentKey._id": { "$gte": "node:", "$lt": "node;" } },
-        { "ns.coll": USER_KEYS, "operationType": "delete" },
+        { "ns": { "$in": copied } },
+        { "ns": of(META), "documentKey._id": { "$gte": "node:", "$lt": "node;" } },
+        { "ns": of(USER_KEYS), "operationType": "delete" },
         { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
     ] };
     vec![
