@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawBsonRef, RawDocument};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
@@ -22,9 +22,48 @@ pub fn diff(before: &Document, after: &Document) -> Vec<Change> {
     changes
 }
 
+/// As `diff`, of records in their bytes: what is equal is never taken apart.
+pub fn diff_bytes(before: &RawDocument, after: &RawDocument) -> bson::error::Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    raw_documents("", before, after, &mut changes)?;
+    Ok(changes)
+}
+
+fn raw_documents(
+    prefix: &str,
+    before: &RawDocument,
+    after: &RawDocument,
+    out: &mut Vec<Change>,
+) -> bson::error::Result<()> {
+    for field in before {
+        let (key, old) = field?;
+        let new = after.get(key)?;
+        match (old, new) {
+            (old, Some(new)) if old == new => {}
+            (RawBsonRef::Document(old), Some(RawBsonRef::Document(new))) => {
+                raw_documents(&join(prefix, key.as_str()), old, new, out)?;
+            }
+            _ => {
+                let (old, new) = (Bson::try_from(old)?, new.map(Bson::try_from).transpose()?);
+                values(&join(prefix, key.as_str()), Some(&old), new.as_ref(), out);
+            }
+        }
+    }
+    for field in after {
+        let (key, new) = field?;
+        if before.get(key)?.is_none() {
+            values(&join(prefix, key.as_str()), None, Some(&Bson::try_from(new)?), out);
+        }
+    }
+    Ok(())
+}
+
 fn documents(prefix: &str, before: &Document, after: &Document, out: &mut Vec<Change>) {
     for (key, old) in before {
-        values(&join(prefix, key), Some(old), after.get(key), out);
+        let new = after.get(key);
+        if new != Some(old) {
+            values(&join(prefix, key), Some(old), new, out);
+        }
     }
     for (key, new) in after.iter().filter(|(key, _)| !before.contains_key(key)) {
         values(&join(prefix, key), None, Some(new), out);
@@ -223,7 +262,7 @@ fn value_at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bson::{bson, doc};
+    use bson::{RawDocumentBuf, bson, doc};
     use proptest::prelude::*;
 
     fn one(path: &str, old: Option<Bson>, new: Option<Bson>) -> Vec<Change> {
@@ -297,6 +336,9 @@ mod tests {
             apply(&mut replayed, &diff(&a, &b)).expect("fits");
             prop_assert_eq!(&replayed, &b);
             prop_assert!(diff(&b, &b).is_empty());
+            let bytes = |document| RawDocumentBuf::try_from(document).expect("BSON");
+            let of_bytes = diff_bytes(&bytes(&a), &bytes(&b)).expect("BSON");
+            prop_assert_eq!(of_bytes, diff(&a, &b));
         }
 
         #[test]

@@ -8,7 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bson::{Binary, Document, doc, oid::ObjectId, spec::BinarySubtype};
+use bson::{Binary, Document, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype};
 use mongodb::ClientSession;
 use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::ResumeToken;
@@ -60,7 +60,7 @@ pub struct Stream(Mutex<ChangeStream<Added>>);
 #[derive(Deserialize)]
 struct Added {
     #[serde(rename = "fullDocument")]
-    entry: Document,
+    entry: RawDocumentBuf,
 }
 
 /// What has been added to the trail, and where the stream goes on.
@@ -195,7 +195,7 @@ impl Store {
             let mut entries = Vec::new();
             while entries.len() < BATCH {
                 let Some(Added { entry }) = stream.next_if_any().await? else { break };
-                entries.push(entry);
+                entries.push(Document::try_from(&entry)?);
                 // What has come already is decoded without waiting, and others wait meanwhile.
                 if entries.len().is_multiple_of(AT_A_STRETCH) {
                     tokio::task::yield_now().await;

@@ -1,5 +1,6 @@
 //! What the store must know of a record: where it lives, whose it is, and what of it may be shown.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use bson::{Bson, Document};
@@ -104,10 +105,16 @@ impl Locator {
     /// A text that is equal exactly for equal locators: BSON values cannot be hashed.
     pub fn name(&self) -> String {
         match &self.by {
-            By::Id(id) => format!("{}/{}", self.collection, text(id)),
+            By::Id(id) => [self.collection, "/", &text(id)].concat(),
             By::Fields(fields, values) => {
-                let values: Vec<_> = values.iter().map(text).collect();
-                format!("{}?{}={values:?}", self.collection, fields.join(","))
+                let mut name = [self.collection, "?"].concat();
+                for (field, value) in fields.iter().zip(values) {
+                    let value = text(value);
+                    // Its length, so that no value can be taken for the end of one and another.
+                    let parts = [field, "=", &value.len().to_string(), ":", &value, ","];
+                    name.extend(parts);
+                }
+                name
             }
         }
     }
@@ -125,10 +132,10 @@ impl Locator {
     }
 }
 
-fn text(value: &Bson) -> String {
+fn text(value: &Bson) -> Cow<'_, str> {
     match value {
-        Bson::ObjectId(id) => id.to_hex(),
-        Bson::String(text) => text.clone(),
-        other => other.to_string(),
+        Bson::ObjectId(id) => id.to_hex().into(),
+        Bson::String(text) => text.into(),
+        other => other.to_string().into(),
     }
 }

@@ -3,8 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bson::Document;
 use bson::oid::ObjectId;
+use bson::{Document, RawDocumentBuf};
 
 use super::batch::{Batch, Draft, Note};
 use super::record::{Key, Kind, Locator, Record, Root};
@@ -109,7 +109,9 @@ impl<'a> Work<'a> {
     }
 
     pub fn create<R: Record>(&mut self, record: &R) -> Result<(), Stop> {
-        let mut document = encode(record)?;
+        // By its bytes: the way straight to a `Document` writes every id out and reads it again.
+        let document = Document::try_from(&encode(record)?);
+        let mut document = document.map_err(|_| unencodable(R::KIND))?;
         if matches!(R::KIND.root, super::record::Root::Own) {
             document.insert(super::record::REVISION, 0_i64);
             document.insert(super::record::REVISED_AT, self.now);
@@ -135,7 +137,8 @@ impl<'a> Work<'a> {
     /// Writes what differs between the two; what this type does not know of the stored document
     /// stays as it is.
     pub fn revise<R: Record>(&mut self, before: &R, after: &R) -> Result<(), Stop> {
-        let changes = change::diff(&encode(before)?, &encode(after)?);
+        let changes = change::diff_bytes(&encode(before)?, &encode(after)?);
+        let changes = changes.map_err(|_| unencodable(R::KIND))?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -226,15 +229,18 @@ pub(super) fn call<A>(
     })
 }
 
-pub(super) fn encode<R: Record>(record: &R) -> Result<Document, Fault> {
-    bson::serialize_to_document(record).map_err(|_| {
-        Fault::internal(format!("a record of {} cannot be encoded", R::KIND.collection))
-    })
+pub(super) fn encode<R: Record>(record: &R) -> Result<RawDocumentBuf, Fault> {
+    bson::serialize_to_raw_document_buf(record).map_err(|_| unencodable(R::KIND))
 }
 
-/// By value, from a clone: serde's borrowed path for BSON documents does not exist.
+fn unencodable(kind: &Kind) -> Fault {
+    Fault::internal(format!("a record of {} cannot be encoded", kind.collection))
+}
+
+/// By its bytes: serde takes a document apart only by value, and a clone costs more.
 pub(super) fn decode<R: Record>(kind: &Kind, document: &Document) -> Result<R, Fault> {
-    bson::deserialize_from_document(document.clone()).map_err(|_| undecodable(kind))
+    let bytes = document.to_vec().map_err(|_| undecodable(kind))?;
+    bson::deserialize_from_slice(&bytes).map_err(|_| undecodable(kind))
 }
 
 fn undecodable(kind: &Kind) -> Fault {
