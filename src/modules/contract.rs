@@ -15,8 +15,8 @@ pub trait Purse: Send + Sync {
     /// What a unit that moves this person's credits is going to change.
     fn hints(&self, user: UserId) -> Hints;
 
-    /// What such a unit looks at besides, where it is known what it takes: whether it was taken before.
-    fn looks(&self, module: &str, taken: &[String]) -> Hints;
+    /// What such a unit creates besides, where it is known what it takes.
+    fn takes(&self, module: &str, taken: &[String]) -> Hints;
 
     /// Takes credits. A refusal ([`Code::InsufficientCredits`]) says how many are missing.
     fn take(&self, work: &mut Work, user: UserId, bill: &Bill) -> Result<Receipt, Stop>;

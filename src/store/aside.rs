@@ -15,7 +15,7 @@ use super::lane::Queued;
 use super::settle::{DUPLICATE_TRIES, backoff, give_up, jittered, without_the_late};
 use super::trouble::Trouble;
 use super::unit::Operation;
-use super::write::{self, Updates};
+use super::write::{self, Manner};
 use crate::kernel::fault::{Code, Fault};
 
 /// Sessions for what is set aside; more than this many blocked records wait for each other.
@@ -74,8 +74,7 @@ impl Aside {
         loop {
             units = without_the_late(units);
             let Some(deadline) = units.first().map(|unit| unit.warrant().deadline) else { return };
-            match write::attempt(store, &mut session, &mut units, deadline, Updates::Together).await
-            {
+            match write::attempt(store, &mut session, &mut units, deadline, Manner::WARY).await {
                 Ok(()) => return units.into_iter().for_each(Operation::finish),
                 Err(Trouble::Conflict | Trouble::Held(_) | Trouble::Transient(_)) => {}
                 Err(Trouble::Duplicate) if tries < DUPLICATE_TRIES => {}

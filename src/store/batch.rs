@@ -21,6 +21,8 @@ pub(super) struct Batch {
     aliases: HashMap<String, String>,
     /// Ways to what this pass has created.
     made: HashMap<String, String>,
+    /// What was not looked for, since a unit is going to create it.
+    presumed: HashMap<String, Locator>,
     entries: Vec<Posted>,
     notes: Vec<Note>,
 }
@@ -101,6 +103,30 @@ impl Batch {
                 slot.initial = Some(stored);
             }
         }
+    }
+
+    /// As if the database had answered that none of them is there.
+    pub fn presume<'a>(&mut self, absent: impl IntoIterator<Item = &'a Locator>) {
+        for locator in absent {
+            let name = locator.name();
+            let slot = Slot::empty(locator.collection, true);
+            self.slots.entry(name.clone()).or_insert(slot);
+            self.presumed.insert(name, locator.clone());
+        }
+    }
+
+    /// What was presumed to be absent and is not created, so that nothing would prove it: nobody knows
+    /// of it any more.
+    pub fn take_unproven(&mut self) -> Vec<Locator> {
+        let (made, slots) = (&self.made, &mut self.slots);
+        let unproven = self.presumed.extract_if(|name, _| {
+            !made.contains_key(name) && slots.get(name).is_none_or(|slot| slot.current().is_none())
+        });
+        let unproven: Vec<_> = unproven.collect();
+        for (name, _) in &unproven {
+            slots.remove(name);
+        }
+        unproven.into_iter().map(|(_, locator)| locator).collect()
     }
 
     /// Back to what was loaded: units are applied from the start in every pass.
@@ -321,7 +347,7 @@ mod tests {
     use crate::audit::seal::Sensitivity;
     use crate::kernel::fault::{Code, Fault};
     use crate::kernel::ids::Name;
-    use crate::store::posting;
+    use crate::store::posting::{self, Posting};
     use crate::store::record::{Key, NO_VOLATILE, Record};
     use crate::store::work::{Stop, Work};
 
@@ -414,6 +440,12 @@ mod tests {
         batch
     }
 
+    fn postings(batch: &Batch) -> Vec<Posting> {
+        let mut all = posting::changes(batch).expect("BSON");
+        all.extend(posting::creations(batch).expect("BSON"));
+        all
+    }
+
     fn unit(
         batch: &mut Batch,
         now: i64,
@@ -434,7 +466,7 @@ mod tests {
             Err(Fault::of(Code::Invalid).into())
         });
         assert!(refused.is_err() && batch.entries().is_empty());
-        assert!(posting::records(&batch).is_empty());
+        assert!(postings(&batch).is_empty());
     }
 
     #[test]
@@ -623,15 +655,15 @@ mod tests {
                 prop_assert_eq!(replayed(&batch, id, initial), as_it_stands(&batch, id));
             }
             // Whatever the units did, the loaded record is guarded by what it was loaded with.
-            for posting in posting::records(&batch) {
-                for update in posting.command.get_array("updates").into_iter().flatten() {
-                    let guard = update.as_document().and_then(|update| update.get("q"));
+            for posting in postings(&batch) {
+                for statement in &posting.statements {
+                    let Ok(guard) = statement.get_document("q") else { continue };
                     let expected = doc! { "_id": "purse_a", REVISION: 4_i64 };
-                    prop_assert_eq!(guard, Some(&Bson::Document(expected)));
+                    prop_assert_eq!(Document::try_from(guard).ok(), Some(expected));
                 }
             }
             batch.rewind();
-            prop_assert!(batch.entries().is_empty() && posting::records(&batch).is_empty());
+            prop_assert!(batch.entries().is_empty() && postings(&batch).is_empty());
         }
     }
 }

@@ -17,6 +17,7 @@ use super::figures::Figures;
 use super::keys::KeyCache;
 use super::lane::{Lane, Queued, SESSIONS};
 use super::node::Node;
+use super::presumption::Presumption;
 use super::record::{Key, Locator, Record};
 use super::trouble;
 use super::unit::{InProgress, Mode, Unit};
@@ -54,6 +55,7 @@ pub(super) struct Inner {
     /// Rung when another process comes or goes.
     pub somebody: Notify,
     pub figures: Figures,
+    pub presumption: Presumption,
     keys: Mutex<KeyCache>,
     in_progress: InProgress,
 }
@@ -105,6 +107,7 @@ impl Store {
             copies: Copies::new(config.copies),
             somebody: Notify::new(),
             figures,
+            presumption: Presumption::default(),
             keys: Mutex::default(),
             in_progress: InProgress::default(),
         });
@@ -288,6 +291,7 @@ impl Store {
 pub struct Hints {
     pub(super) changes: Vec<Locator>,
     pub(super) looks: Vec<Locator>,
+    pub(super) creates: Vec<Locator>,
 }
 
 impl Hints {
@@ -308,10 +312,19 @@ impl Hints {
         self
     }
 
+    /// What it is going to create, unless it is there already: it is looked for only where something
+    /// speaks for that. A unique index must forbid a second one.
+    #[must_use]
+    pub fn create<R: Record>(mut self, key: &Key<R>) -> Self {
+        self.creates.push(key.locator.clone());
+        self
+    }
+
     #[must_use]
     pub fn with(mut self, others: Self) -> Self {
         self.changes.extend(others.changes);
         self.looks.extend(others.looks);
+        self.creates.extend(others.creates);
         self
     }
 }

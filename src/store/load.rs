@@ -12,12 +12,13 @@ use super::record::{By, Locator};
 use super::trouble::{self, Trouble};
 use super::write::{IDEMPOTENCY, Units};
 
-/// What the units have said that they are going to ask for, and what their provisos are about.
+/// What the units have said that they are going to ask for, and what their provisos are about. What
+/// the batch presumes is not asked for.
 pub(super) fn wanted_first(units: &Units) -> Vec<Locator> {
     let mut wanted: Vec<Locator> = Vec::new();
     for unit in units {
         let hints = unit.hints();
-        wanted.extend(hints.changes.iter().chain(&hints.looks).cloned());
+        wanted.extend(hints.changes.iter().chain(&hints.looks).chain(&hints.creates).cloned());
         let provisos = unit.warrant().provisos.iter();
         wanted.extend(provisos.map(|p| Locator::id(p.collection, p.id.clone())));
     }
@@ -97,14 +98,12 @@ async fn find<T: DeserializeOwned + Send + Sync>(
     Ok(documents)
 }
 
-/// Earlier answers to the idempotency keys of these units.
+/// Earlier answers to these idempotency keys.
 pub(super) async fn load_answers(
     store: &Inner,
     session: &mut ClientSession,
-    units: &Units,
+    ids: &[String],
 ) -> Result<HashMap<String, Document>, Trouble> {
-    let ids: Vec<_> =
-        units.iter().filter_map(|u| u.warrant().idempotency.as_ref()).map(|i| &i.id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bson::{Bson, Document, doc};
+use bson::raw::{CStr, RawArrayBuf, cstr};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::batch::{Batch, Note, Posted};
 use super::record::{Locator, REVISION};
@@ -16,59 +17,111 @@ use crate::crypto::envelope::DataKey;
 use crate::kernel::chance::Chance;
 use crate::kernel::ids::{EntryId, UserId};
 
-/// One command of the transaction, and how many documents it must touch.
+/// One command of the transaction. Each of its statements must touch one document.
 pub(super) struct Posting {
     pub collection: &'static str,
-    pub command: Document,
-    pub count: i64,
+    verb: Verb,
+    pub statements: Vec<RawDocumentBuf>,
     /// The record, where the command is about one alone.
     pub record: Option<String>,
 }
 
-impl Posting {
-    /// The same updates as a command each, so that the one that fails says which record is held.
-    pub fn one_by_one(self) -> Vec<Self> {
-        let Ok(updates) = self.command.get_array("updates") else { return vec![self] };
-        let collection = self.collection;
-        let one = |statement: &Bson| {
-            let id = statement.as_document()?.get_document("q").ok()?.get("_id")?.clone();
-            let command = doc! { "update": collection, "updates": [statement.clone()] };
-            let record = Some(Locator::id(collection, id).name());
-            Some(Self { collection, command, count: 1, record })
-        };
-        updates.iter().filter_map(one).collect()
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Update,
+    Delete,
+    Insert,
 }
 
-#[derive(Default)]
-struct Writes {
-    updates: Vec<Bson>,
-    inserts: Vec<Bson>,
-    deletes: Vec<Bson>,
-}
-
-/// The records' part: one command for each collection and kind of write. A record that carries a
-/// revision is guarded by the one it was loaded with.
-pub(super) fn records(batch: &Batch) -> Vec<Posting> {
-    let mut by_collection: BTreeMap<&'static str, Writes> = BTreeMap::new();
-    for slot in batch.slots().filter(|slot| slot.is_changed()) {
-        let writes = by_collection.entry(slot.collection).or_default();
-        match (slot.initial(), slot.current()) {
-            (Some(before), Some(after)) => {
-                let update = change::update(before, after);
-                if !update.is_empty() {
-                    writes.updates.push(doc! { "q": guard(before), "u": update }.into());
-                }
-            }
-            (None, Some(new)) => writes.inserts.push(new.clone().into()),
-            (Some(old), None) => writes.deletes.push(doc! { "q": guard(old), "limit": 1 }.into()),
-            (None, None) => {}
+impl Verb {
+    /// Its own name, and that of its statements.
+    fn names(self) -> (&'static CStr, &'static CStr) {
+        match self {
+            Self::Update => (cstr!("update"), cstr!("updates")),
+            Self::Delete => (cstr!("delete"), cstr!("deletes")),
+            Self::Insert => (cstr!("insert"), cstr!("documents")),
         }
     }
-    by_collection
-        .into_iter()
-        .flat_map(|(collection, writes)| commands(collection, writes))
-        .collect()
+}
+
+impl Posting {
+    fn new(collection: &'static str, verb: Verb, statements: Vec<RawDocumentBuf>) -> Option<Self> {
+        let some = !statements.is_empty();
+        some.then_some(Self { collection, verb, statements, record: None })
+    }
+
+    pub fn command(&self) -> RawDocumentBuf {
+        let (verb, field) = self.verb.names();
+        let mut statements = RawArrayBuf::new();
+        for statement in &self.statements {
+            statements.push(statement);
+        }
+        let mut command = RawDocumentBuf::new();
+        command.append(verb, self.collection);
+        command.append(field, &statements);
+        command.append(cstr!("ordered"), true);
+        command
+    }
+
+    pub fn count(&self) -> i64 {
+        i64::try_from(self.statements.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The same updates as a command each, so that the one that fails says which record is held.
+    pub fn one_by_one(self) -> Vec<Self> {
+        if self.verb != Verb::Update {
+            return vec![self];
+        }
+        let Self { collection, verb, statements, .. } = self;
+        let one = |statement: RawDocumentBuf| {
+            let id = statement.get_document("q").ok()?.get("_id").ok()??;
+            let id = Bson::try_from(id).ok()?;
+            let record = Some(Locator::id(collection, id).name());
+            Some(Self { collection, verb, statements: vec![statement], record })
+        };
+        statements.into_iter().filter_map(one).collect()
+    }
+}
+
+type Statements = BTreeMap<&'static str, Vec<RawDocumentBuf>>;
+
+/// What becomes of records that were there: a command for each collection and kind of write. A record
+/// that carries a revision is guarded by the one it was loaded with.
+pub(super) fn changes(batch: &Batch) -> Result<Vec<Posting>, String> {
+    let (mut updates, mut deletes) = (Statements::new(), Statements::new());
+    for slot in batch.slots().filter(|slot| slot.is_changed()) {
+        let Some(before) = slot.initial() else { continue };
+        let Some(after) = slot.current() else {
+            let delete = raw(&doc! { "q": guard(before), "limit": 1 })?;
+            deletes.entry(slot.collection).or_default().push(delete);
+            continue;
+        };
+        let update = change::update(before, after);
+        if !update.is_empty() {
+            let update = raw(&doc! { "q": guard(before), "u": update })?;
+            updates.entry(slot.collection).or_default().push(update);
+        }
+    }
+    Ok(postings(Verb::Update, updates).chain(postings(Verb::Delete, deletes)).collect())
+}
+
+/// Records that were not there.
+pub(super) fn creations(batch: &Batch) -> Result<Vec<Posting>, String> {
+    let mut inserts = Statements::new();
+    for slot in batch.slots().filter(|slot| slot.initial().is_none()) {
+        if let Some(new) = slot.current() {
+            inserts.entry(slot.collection).or_default().push(raw(new)?);
+        }
+    }
+    Ok(postings(Verb::Insert, inserts).collect())
+}
+
+fn postings(verb: Verb, by_collection: Statements) -> impl Iterator<Item = Posting> {
+    by_collection.into_iter().filter_map(move |(name, all)| Posting::new(name, verb, all))
+}
+
+fn raw(document: &Document) -> Result<RawDocumentBuf, String> {
+    document.try_into().map_err(|_| "a document that is no BSON".to_owned())
 }
 
 fn guard(before: &Document) -> Document {
@@ -79,27 +132,8 @@ fn guard(before: &Document) -> Document {
     filter
 }
 
-fn commands(collection: &'static str, writes: Writes) -> Vec<Posting> {
-    let parts = [
-        ("update", "updates", writes.updates),
-        ("delete", "deletes", writes.deletes),
-        ("insert", "documents", writes.inserts),
-    ];
-    parts
-        .into_iter()
-        .filter(|(_, _, statements)| !statements.is_empty())
-        .map(|(verb, field, statements)| Posting {
-            collection,
-            count: i64::try_from(statements.len()).unwrap_or(i64::MAX),
-            command: doc! { verb: collection, field: statements, "ordered": true },
-            record: None,
-        })
-        .collect()
-}
-
-pub(super) fn insert(collection: &'static str, documents: Vec<Document>) -> Option<Posting> {
-    let inserts = documents.into_iter().map(Bson::Document).collect();
-    commands(collection, Writes { inserts, ..Writes::default() }).pop()
+pub(super) fn insert(collection: &'static str, documents: Vec<RawDocumentBuf>) -> Option<Posting> {
+    Posting::new(collection, Verb::Insert, documents)
 }
 
 /// The user whose data key an entry needs, if it needs one.
@@ -123,7 +157,7 @@ pub(super) fn entry(
     warrant: &Warrant,
     keys: &HashMap<UserId, DataKey>,
     chance: &Chance,
-) -> Result<Document, String> {
+) -> Result<RawDocumentBuf, String> {
     let subject = &posted.draft.subject;
     let user = if let Subject::User(id) = subject { Some(*id) } else { None };
     let key = user.as_ref().and_then(|id| keys.get(id));
@@ -146,5 +180,5 @@ pub(super) fn entry(
         reference: posted.reference.clone(),
         outcome: warrant.outcome,
     };
-    bson::serialize_to_document(&entry).map_err(|_| "an entry cannot be encoded".to_owned())
+    bson::serialize_to_raw_document_buf(&entry).map_err(|_| "an entry cannot be encoded".to_owned())
 }

@@ -15,7 +15,7 @@ use super::client::Inner;
 use super::lane::Queued;
 use super::trouble::{Trouble, unavailable};
 use super::unit::Operation;
-use super::write::{self, Updates};
+use super::write::{self, Absence, Manner, Updates};
 use crate::kernel::fault::{Code, Fault};
 
 /// How often a unique value may turn up as taken before that is the answer.
@@ -30,19 +30,22 @@ pub(super) async fn settle(
     session: &mut ClientSession,
     units: Vec<Queued>,
 ) {
-    let mut groups = vec![(units, Attempts::default())];
+    let mut groups = vec![(units, Attempts::first(store.presumption.holds()))];
     while let Some((units, attempts)) = groups.pop() {
         let mut units = without_the_late(units);
         let Some(deadline) = units.iter().map(|unit| unit.warrant().deadline).max() else {
             continue;
         };
-        let tried = write::attempt(store, session, &mut units, deadline, attempts.updates());
+        let tried = write::attempt(store, session, &mut units, deadline, attempts.manner());
         let Err(trouble) = tried.await else {
             store.figures.batch.observe(f64::from(u32::try_from(units.len()).unwrap_or(u32::MAX)));
             units.into_iter().for_each(Operation::finish);
             continue;
         };
         store.figures.failed.inc();
+        if trouble == Trouble::Duplicate && attempts.presumes {
+            store.presumption.failed();
+        }
         tracing::debug!(?trouble, units = units.len(), "an attempt failed");
         if let Trouble::Held(record) = &trouble {
             let (held, free): (Vec<_>, Vec<_>) =
@@ -76,6 +79,8 @@ pub(super) async fn settle(
 /// How often a group of units was tried, and what comes next.
 #[derive(Debug, Clone, Copy, Default)]
 struct Attempts {
+    /// Whether what is going to be created is taken for absent: only until something went wrong.
+    presumes: bool,
     conflicts: u32,
     transients: u32,
 }
@@ -88,17 +93,34 @@ enum Next {
 }
 
 impl Attempts {
+    fn first(presumes: bool) -> Self {
+        Self { presumes, ..Self::default() }
+    }
+
     /// Once there was a conflict, it is worth knowing where.
-    fn updates(self) -> Updates {
-        if self.conflicts == 0 { Updates::Together } else { Updates::OneByOne }
+    fn manner(self) -> Manner {
+        let updates = if self.conflicts == 0 { Updates::Together } else { Updates::OneByOne };
+        let absence = if self.presumes { Absence::Presumed } else { Absence::LookedFor };
+        Manner { updates, absence }
     }
 
     /// A half of a group that has failed twice is halved at its first failure.
     fn halved() -> Self {
-        Self { conflicts: 1, transients: 0 }
+        Self { presumes: false, conflicts: 1, transients: 0 }
     }
 
     fn next(self, trouble: &Trouble, units: usize) -> Next {
+        if self.presumes && *trouble == Trouble::Duplicate {
+            return Next::Again { pause: Duration::ZERO, attempts: Self::first(false) };
+        }
+        self.wary().next_wary(trouble, units)
+    }
+
+    fn wary(self) -> Self {
+        Self { presumes: false, ..self }
+    }
+
+    fn next_wary(self, trouble: &Trouble, units: usize) -> Next {
         match trouble {
             Trouble::InDoubt => Next::GiveUp(Code::OutcomeUnknown),
             Trouble::Transient(_) => Next::Again {
@@ -181,6 +203,20 @@ mod tests {
         assert_eq!(steps(&Trouble::Conflict, 1, 9), ["again", "aside"]);
         assert!(matches!(Attempts::halved().next(&Trouble::Conflict, 32), Next::Halve));
         assert!(matches!(Attempts::halved().next(&Trouble::Conflict, 1), Next::SetAside));
+    }
+
+    #[test]
+    fn what_was_presumed_wrongly_is_looked_for_before_it_counts() {
+        let first = Attempts::first(true);
+        assert_eq!(first.manner().absence, Absence::Presumed);
+        let Next::Again { attempts, pause } = first.next(&Trouble::Duplicate, 8) else {
+            panic!("again")
+        };
+        assert_eq!((attempts.manner(), pause), (Manner::WARY, Duration::ZERO));
+        let Next::Again { attempts, .. } = first.next(&Trouble::Conflict, 8) else {
+            panic!("again")
+        };
+        assert_eq!(attempts.manner().absence, Absence::LookedFor);
     }
 
     #[test]

@@ -32,7 +32,9 @@ pub(super) trait Operation: Send + Sync {
     /// As `refuse`, but it is not the pure function's answer and never remembered.
     fn deny(&mut self, fault: Fault);
     fn replay(&mut self, earlier: Earlier<'_>);
-    /// What an idempotency record must hold, if there must be one.
+    /// Whether there must be an idempotency record.
+    fn remembers(&self) -> bool;
+    /// What it must hold, if there must be one.
     fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String>;
     /// The id of this unit's `nth` entry: the same in every attempt.
     fn entry_id(&mut self, nth: usize, chance: &Chance) -> EntryId;
@@ -168,6 +170,14 @@ where
             Remembered::Refusal(fault) => Err(fault.replayed()),
         });
         self.state = State::Replayed(result);
+    }
+
+    fn remembers(&self) -> bool {
+        match &self.state {
+            State::Answered(_) => true,
+            State::Refused(fault) => is_final(fault),
+            State::Open | State::Denied(_) | State::Replayed(_) => false,
+        }
     }
 
     fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String> {

@@ -8,29 +8,27 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use mongodb::ClientSession;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
-use super::copies::{Copies, RecordId};
 use super::keys;
 use super::load::{load, load_answers, wanted_first};
-use super::posting::{self, Posting};
+use super::post::{Posts, Prepared, Proof, post};
+use super::posting;
+use super::presumption::Keys;
 use super::record::Locator;
 use super::trouble::{self, Trouble};
 use super::unit::{Earlier, Operation};
-use super::work::{Work, Written};
-use crate::audit::entry::Entry;
+use super::work::Work;
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
-use crate::kernel::time::{self, DAY_MS};
 
 pub(super) const IDEMPOTENCY: &str = "idempotency";
-const IDEMPOTENCY_KEPT_MS: i64 = 7 * DAY_MS;
 /// How often units may ask for further records before they are taken for broken.
 const PASSES_MAX: usize = 8;
 /// For the last look at a commit in doubt, within the time that the caller still waits: a driver
@@ -49,17 +47,36 @@ pub(super) enum Updates {
     OneByOne,
 }
 
+/// What is thought of records that the units are going to create (`presumption`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    Presumed,
+    LookedFor,
+}
+
+/// How an attempt goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub updates: Updates,
+    pub absence: Absence,
+}
+
+impl Manner {
+    /// For a unit by itself, of which something is known to be in its way.
+    pub const WARY: Self = Self { updates: Updates::Together, absence: Absence::LookedFor };
+}
+
 /// Applies `units` and commits. After `Ok` every unit holds its answer.
 pub(super) async fn attempt(
     store: &Inner,
     session: &mut ClientSession,
     units: &mut Units,
     deadline: Instant,
-    updates: Updates,
+    manner: Manner,
 ) -> Result<(), Trouble> {
     let deadline = tokio::time::Instant::from_std(deadline);
     start(session).await?;
-    let prepared = match timeout_at(deadline, prepare(store, session, units, updates)).await {
+    let prepared = match timeout_at(deadline, prepare(store, session, units, manner)).await {
         Ok(prepared) => prepared,
         Err(_) => Err(Trouble::Transient("the database did not answer in time".to_owned())),
     };
@@ -97,32 +114,29 @@ pub(super) async fn abort(session: &mut ClientSession) {
     let _ = tokio::time::timeout(Duration::from_secs(1), session.abort_transaction()).await;
 }
 
-enum Prepared {
-    Nothing,
-    /// A document whose presence proves that the transaction was committed.
-    Written(Proof),
-}
-
-struct Proof {
-    collection: &'static str,
-    id: Bson,
-    /// What of the records that are copied was changed.
-    changed: Vec<(&'static str, RecordId)>,
-}
-
 async fn prepare(
     store: &Inner,
     session: &mut ClientSession,
     units: &mut Units,
-    updates: Updates,
+    manner: Manner,
 ) -> Result<Prepared, Trouble> {
     let mut batch = Batch::default();
-    let known = load_answers(store, session, units).await?;
+    let mut keys = Keys::of(units);
+    let mut known = HashMap::new();
+    match manner.absence {
+        Absence::Presumed => batch.presume(units.iter().flat_map(|unit| &unit.hints().creates)),
+        Absence::LookedFor => known = load_answers(store, session, &keys.take_all()).await?,
+    }
     load(store, session, &mut batch, wanted_first(units)).await?;
     for pass in 0.. {
-        let missing = apply_all(store, &mut batch, units, &known);
+        let mut missing = apply_all(store, &mut batch, units, &known);
         if missing.is_empty() {
-            break;
+            missing = batch.take_unproven();
+            let doubtful = keys.take_unproven(units);
+            if missing.is_empty() && doubtful.is_empty() {
+                break;
+            }
+            known.extend(load_answers(store, session, &doubtful).await?);
         }
         if pass == PASSES_MAX {
             units.iter_mut().filter(|unit| !unit.answered()).for_each(|unit| {
@@ -135,9 +149,7 @@ async fn prepare(
         load(store, session, &mut batch, missing).await?;
     }
     let keys = data_keys(store, session, &mut batch).await?;
-    seal_notes(store, &mut batch, &keys)?;
-    let entries = entries(store, &batch, units, &keys)?;
-    post(store, session, &batch, entries, units, updates).await
+    post(store, session, Posts { batch, units, keys }, manner.updates).await
 }
 
 /// One pass over all units, in order, from the loaded state; returns what some of them miss.
@@ -222,115 +234,6 @@ async fn data_keys(
         keys.insert(user, key);
     }
     Ok(keys)
-}
-
-/// A person whose data key is gone keeps no notes.
-fn seal_notes(
-    store: &Inner,
-    batch: &mut Batch,
-    keys: &HashMap<UserId, DataKey>,
-) -> Result<(), Trouble> {
-    let mut sealed = Vec::new();
-    for note in batch.notes() {
-        let Some(key) = keys.get(&note.user) else { continue };
-        let value = posting::sealed(note, key, &store.chance).map_err(Trouble::Rejected)?;
-        sealed.push((note.name.clone(), note.field, value));
-    }
-    for (name, field, value) in sealed {
-        if let Some(record) = batch.created_mut(&name) {
-            record.insert(field, value);
-        }
-    }
-    Ok(())
-}
-
-fn entries(
-    store: &Inner,
-    batch: &Batch,
-    units: &mut Units,
-    keys: &HashMap<UserId, DataKey>,
-) -> Result<Vec<Document>, Trouble> {
-    let mut nth = vec![0; units.len()];
-    let mut entries = Vec::with_capacity(batch.entries().len());
-    for posted in batch.entries() {
-        let unit = &mut units[posted.unit];
-        let id = unit.entry_id(nth[posted.unit], &store.chance);
-        nth[posted.unit] += 1;
-        unit.wrote(Written { entry: id, subject: posted.draft.subject.clone(), seq: posted.seq });
-        let entry = posting::entry(posted, id, unit.warrant(), keys, &store.chance);
-        entries.push(entry.map_err(Trouble::Rejected)?);
-    }
-    Ok(entries)
-}
-
-async fn post(
-    store: &Inner,
-    session: &mut ClientSession,
-    batch: &Batch,
-    entries: Vec<Document>,
-    units: &Units,
-    updates: Updates,
-) -> Result<Prepared, Trouble> {
-    let answers = answers(store, units)?;
-    let proof = match (entries.first(), answers.first()) {
-        (Some(entry), _) => proof(Entry::COLLECTION, entry, batch),
-        (None, Some(answer)) => proof(IDEMPOTENCY, answer, batch),
-        (None, None) => return Ok(Prepared::Nothing),
-    };
-    let mut postings = posting::records(batch);
-    if updates == Updates::OneByOne {
-        postings = postings.into_iter().flat_map(Posting::one_by_one).collect();
-    }
-    postings.extend(posting::insert(Entry::COLLECTION, entries));
-    postings.extend(posting::insert(IDEMPOTENCY, answers));
-    for posting in postings {
-        run(store, session, posting).await?;
-    }
-    Ok(Prepared::Written(proof))
-}
-
-fn proof(collection: &'static str, document: &Document, batch: &Batch) -> Proof {
-    let changed = batch.slots().filter(|slot| slot.is_changed()).filter_map(|slot| {
-        let collection = Copies::keeps(slot.collection)?;
-        let document = slot.current().or(slot.initial())?;
-        Some((collection, RecordId::of(document.get("_id")?)?))
-    });
-    let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-    Proof { collection, id, changed: changed.collect() }
-}
-
-/// The answers that must be remembered, sealed.
-fn answers(store: &Inner, units: &Units) -> Result<Vec<Document>, Trouble> {
-    let mut answers = Vec::new();
-    for unit in units {
-        let warrant = unit.warrant();
-        let Some(key) = &warrant.idempotency else { continue };
-        let Some(answer) = unit.answer_to_remember().map_err(Trouble::Rejected)? else { continue };
-        answers.push(doc! {
-            "_id": &key.id,
-            "fingerprint": &key.fingerprint,
-            "answer": store.seal_answer(&key.id, &answer),
-            "created_at": warrant.now,
-            "expires_at": time::plus(warrant.now, IDEMPOTENCY_KEPT_MS),
-        });
-    }
-    Ok(answers)
-}
-
-async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {
-    let Posting { collection, command, count, record } = posting;
-    let named = |trouble| match (trouble, &record) {
-        (Trouble::Conflict, Some(record)) => Trouble::Held(record.clone()),
-        (trouble, _) => trouble,
-    };
-    let reply = store.database.run_command(command).session(session).await;
-    let reply = reply.map_err(|error| named(trouble::of(&error)))?;
-    if let Some(trouble) = trouble::of_write_errors(collection, &reply) {
-        return Err(named(trouble));
-    }
-    let n = reply.get_i32("n").map(i64::from).or_else(|_| reply.get_i64("n")).unwrap_or(0);
-    // A guard that missed: somebody changed the record after this transaction had read it.
-    if n == count { Ok(()) } else { Err(named(Trouble::Conflict)) }
 }
 
 async fn commit(

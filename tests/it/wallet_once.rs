@@ -321,6 +321,36 @@ fn a_credit_whose_time_is_over_meanwhile_is_answered_as_its_first_time() {
 }
 
 #[test]
+fn what_was_done_is_known_though_it_would_be_refused_now() {
+    // A debit that succeeds proves that there was none before it; one that is refused does not.
+    let purser = Purser::start();
+    let (shop, ada) = stage(&purser, 5);
+    let body = json!({ "amount": 5, "reference": "order-1" });
+    let first = debit(&shop, &ada, "k", body.clone()).expect(201);
+    let again = || {
+        let again = debit(&shop, &ada, "k", body.clone());
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.expect(201), first);
+    };
+    let (admin, wallet) = (purser.admin(), format!("/v1/admin/users/{ada}/wallet"));
+    let reason = json!({ "reason": "asked for" });
+    admin.with("Idempotency-Key", "f").post(&format!("{wallet}/freeze"), reason).expect(200);
+
+    again();
+    assert_eq!(debit(&shop, &ada, "l", json!({ "amount": 1 })).refused(403), "wallet_frozen");
+
+    admin.with("Idempotency-Key", "u").post(&format!("{wallet}/unfreeze"), json!({})).expect(200);
+    let other = debit(&shop, &ada, "m", body.clone());
+    assert_eq!(other.body["entry_id"], first["entry"]["id"]);
+    assert_eq!(other.refused(409), "duplicate_reference");
+    assert_eq!(
+        debit(&shop, &ada, "n", json!({ "amount": 1 })).refused(402),
+        "insufficient_credits"
+    );
+    again();
+}
+
+#[test]
 fn an_answer_is_repeated_only_once_a_majority_has_it() {
     let mongod = Mongod::start();
     let settings = [("PURSER__SERVER__REQUEST_TIMEOUT_MS", "1500")];

@@ -205,7 +205,7 @@ async fn one(
     let (warrant, user) = (grant.warrant(), due.user);
     let till = Till::new(purse, warrant.clone(), user, store.chance());
     let bill: Vec<String> = due.next_bill().into_iter().collect();
-    let hints = till.hints().with(purse.looks(MODULE, &bill));
+    let hints = till.hints().with(purse.takes(MODULE, &bill));
     let unit = store.unit(warrant, hints, move |work| {
         let before = till.peek(work)?.contract;
         let open: Open<'_, '_, '_> = till.open(work)?;

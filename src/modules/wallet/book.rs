@@ -67,7 +67,7 @@ impl Slip {
     pub fn hints(&self, kinds: &[LineKind]) -> Hints {
         let mut hints = Hints::none();
         for (kind, reference) in kinds.iter().zip(self.reference.iter().cycle()) {
-            hints = hints.look(&Entry::by_reference(&self.author.scope, *kind, reference));
+            hints = hints.create(&Entry::by_reference(&self.author.scope, *kind, reference));
         }
         hints
     }

@@ -18,10 +18,10 @@ impl Purse for Wallet {
         Hints::none().and(&Holder::by_id(user))
     }
 
-    fn looks(&self, module: &str, taken: &[String]) -> Hints {
-        let known =
+    fn takes(&self, module: &str, taken: &[String]) -> Hints {
+        let line =
             |reference: &String| Entry::by_reference(&scope(module), LineKind::Debit, reference);
-        taken.iter().fold(Hints::none(), |hints, reference| hints.look(&known(reference)))
+        taken.iter().fold(Hints::none(), |hints, reference| hints.create(&line(reference)))
     }
 
     fn take(&self, work: &mut Work, user: UserId, bill: &Bill) -> Result<Receipt, Stop> {

@@ -1,0 +1,192 @@
+//! Writing inside a transaction: what comes next is made while the database works on what was sent.
+//! Records, then lines and new records, then entries of the trail, then answers to be given again.
+
+use std::collections::HashMap;
+
+use bson::{Bson, Document, RawDocumentBuf, rawdoc};
+use mongodb::ClientSession;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+
+use super::batch::Batch;
+use super::client::Inner;
+use super::copies::{Copies, RecordId};
+use super::lane::Queued;
+use super::posting::{self, Posting};
+use super::trouble::{self, Trouble};
+use super::work::Written;
+use super::write::{IDEMPOTENCY, Units, Updates};
+use crate::audit::entry::Entry;
+use crate::crypto::envelope::DataKey;
+use crate::kernel::ids::UserId;
+use crate::kernel::time::{self, DAY_MS};
+
+const IDEMPOTENCY_KEPT_MS: i64 = 7 * DAY_MS;
+/// After so many the task that sends has its turn.
+const AT_A_STRETCH: usize = 8;
+
+pub(super) enum Prepared {
+    Nothing,
+    /// A document whose presence proves that the transaction was committed.
+    Written(Proof),
+}
+
+pub(super) struct Proof {
+    pub collection: &'static str,
+    pub id: Bson,
+    /// What of the records that are copied was changed.
+    pub changed: Vec<(&'static str, RecordId)>,
+}
+
+/// What the units have made of the records, and what it takes to write it down.
+pub(super) struct Posts<'a> {
+    pub batch: Batch,
+    pub units: &'a mut Units,
+    pub keys: HashMap<UserId, DataKey>,
+}
+
+type Outbox = mpsc::UnboundedSender<Posting>;
+
+pub(super) async fn post(
+    store: &Inner,
+    session: &mut ClientSession,
+    mut posts: Posts<'_>,
+    updates: Updates,
+) -> Result<Prepared, Trouble> {
+    if posts.are_none() {
+        return Ok(Prepared::Nothing);
+    }
+    let (outbox, mut made) = mpsc::unbounded_channel();
+    let send = async {
+        while let Some(posting) = made.recv().await {
+            run(store, session, posting).await?;
+        }
+        Ok(())
+    };
+    // Both to their end: a command that is under way must not be dropped.
+    let (sent, proof) = tokio::join!(send, posts.make(store, updates, outbox));
+    let proof = sent.and(proof)?;
+    Ok(Prepared::Written(proof))
+}
+
+impl Posts<'_> {
+    /// Neither an entry nor an answer: so no record has changed.
+    fn are_none(&self) -> bool {
+        let answers = |unit: &Queued| unit.warrant().idempotency.is_some() && unit.remembers();
+        self.batch.entries().is_empty() && !self.units.iter().any(answers)
+    }
+
+    /// All postings, in their order. Nobody is there to take them once one has failed.
+    async fn make(
+        &mut self,
+        store: &Inner,
+        updates: Updates,
+        outbox: Outbox,
+    ) -> Result<Proof, Trouble> {
+        let put = |posting| drop(outbox.send(posting));
+        let changes = posting::changes(&self.batch).map_err(Trouble::Rejected)?;
+        let changes = changes.into_iter();
+        match updates {
+            Updates::Together => changes.for_each(put),
+            Updates::OneByOne => changes.flat_map(Posting::one_by_one).for_each(put),
+        }
+        self.seal_notes(store).await?;
+        posting::creations(&self.batch).map_err(Trouble::Rejected)?.into_iter().for_each(put);
+        let entries = self.entries(store).await?;
+        let first = entries.first().and_then(id_of).map(|id| (Entry::COLLECTION, id));
+        posting::insert(Entry::COLLECTION, entries).into_iter().for_each(put);
+        let answers = self.answers(store).await?;
+        let answer = || answers.first().and_then(id_of).map(|id| (IDEMPOTENCY, id));
+        let first = first.or_else(answer);
+        posting::insert(IDEMPOTENCY, answers).into_iter().for_each(put);
+        let (collection, id) = first.unwrap_or((Entry::COLLECTION, Bson::Null));
+        Ok(Proof { collection, id, changed: self.changed() })
+    }
+
+    /// A person whose data key is gone keeps no notes.
+    async fn seal_notes(&mut self, store: &Inner) -> Result<(), Trouble> {
+        let mut sealed = Vec::new();
+        for (at, note) in self.batch.notes().iter().enumerate() {
+            breathe(at).await;
+            let Some(key) = self.keys.get(&note.user) else { continue };
+            let value = posting::sealed(note, key, &store.chance).map_err(Trouble::Rejected)?;
+            sealed.push((note.name.clone(), note.field, value));
+        }
+        for (name, field, value) in sealed {
+            if let Some(record) = self.batch.created_mut(&name) {
+                record.insert(field, value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn entries(&mut self, store: &Inner) -> Result<Vec<RawDocumentBuf>, Trouble> {
+        let mut nth = vec![0; self.units.len()];
+        let mut entries = Vec::with_capacity(self.batch.entries().len());
+        for (at, posted) in self.batch.entries().iter().enumerate() {
+            breathe(at).await;
+            let unit = &mut self.units[posted.unit];
+            let id = unit.entry_id(nth[posted.unit], &store.chance);
+            nth[posted.unit] += 1;
+            let (subject, seq) = (posted.draft.subject.clone(), posted.seq);
+            unit.wrote(Written { entry: id, subject, seq });
+            let entry = posting::entry(posted, id, unit.warrant(), &self.keys, &store.chance);
+            entries.push(entry.map_err(Trouble::Rejected)?);
+        }
+        Ok(entries)
+    }
+
+    /// The answers that must be remembered, sealed.
+    async fn answers(&self, store: &Inner) -> Result<Vec<RawDocumentBuf>, Trouble> {
+        let mut answers = Vec::new();
+        for (at, unit) in self.units.iter().enumerate() {
+            breathe(at).await;
+            let warrant = unit.warrant();
+            let Some(key) = &warrant.idempotency else { continue };
+            let answer = unit.answer_to_remember().map_err(Trouble::Rejected)?;
+            let Some(answer) = answer else { continue };
+            answers.push(rawdoc! {
+                "_id": key.id.as_str(),
+                "fingerprint": key.fingerprint.as_str(),
+                "answer": store.seal_answer(&key.id, &answer),
+                "created_at": warrant.now,
+                "expires_at": time::plus(warrant.now, IDEMPOTENCY_KEPT_MS),
+            });
+        }
+        Ok(answers)
+    }
+
+    fn changed(&self) -> Vec<(&'static str, RecordId)> {
+        let changed = self.batch.slots().filter(|slot| slot.is_changed()).filter_map(|slot| {
+            let collection = Copies::keeps(slot.collection)?;
+            let document = slot.current().or(slot.initial())?;
+            Some((collection, RecordId::of(document.get("_id")?)?))
+        });
+        changed.collect()
+    }
+}
+
+async fn breathe(at: usize) {
+    if at.is_multiple_of(AT_A_STRETCH) {
+        yield_now().await;
+    }
+}
+
+fn id_of(document: &RawDocumentBuf) -> Option<Bson> {
+    Bson::try_from(document.get("_id").ok()??).ok()
+}
+
+async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {
+    let named = |trouble| match (trouble, &posting.record) {
+        (Trouble::Conflict, Some(record)) => Trouble::Held(record.clone()),
+        (trouble, _) => trouble,
+    };
+    let reply = store.database.run_raw_command(posting.command()).session(session).await;
+    let reply: Document = reply.map_err(|error| named(trouble::of(&error)))?;
+    if let Some(trouble) = trouble::of_write_errors(posting.collection, &reply) {
+        return Err(named(trouble));
+    }
+    let n = reply.get_i32("n").map(i64::from).or_else(|_| reply.get_i64("n")).unwrap_or(0);
+    // A guard that missed: somebody changed the record after this transaction had read it.
+    if n == posting.count() { Ok(()) } else { Err(named(Trouble::Conflict)) }
+}
