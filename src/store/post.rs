@@ -22,8 +22,8 @@ use crate::kernel::ids::UserId;
 use crate::kernel::time::{self, DAY_MS};
 
 const IDEMPOTENCY_KEPT_MS: i64 = 7 * DAY_MS;
-/// After so many the task that sends has its turn.
-const AT_A_STRETCH: usize = 8;
+/// After so many others have their turn: the task that sends, and whoever reads.
+const AT_A_STRETCH: usize = 4;
 
 pub(super) enum Prepared {
     Nothing,
@@ -166,7 +166,8 @@ impl Posts<'_> {
     }
 }
 
-async fn breathe(at: usize) {
+/// In a long row: whoever works through it without a pause keeps everybody's answers from being read.
+pub(super) async fn breathe(at: usize) {
     if at.is_multiple_of(AT_A_STRETCH) {
         yield_now().await;
     }

@@ -17,7 +17,7 @@ use super::batch::Batch;
 use super::client::Inner;
 use super::keys;
 use super::load::{load, load_answers, wanted_first};
-use super::post::{Posts, Prepared, Proof, post};
+use super::post::{Posts, Prepared, Proof, breathe, post};
 use super::posting;
 use super::presumption::Keys;
 use super::record::Locator;
@@ -129,7 +129,7 @@ async fn prepare(
     }
     load(store, session, &mut batch, wanted_first(units)).await?;
     for pass in 0.. {
-        let mut missing = apply_all(store, &mut batch, units, &known);
+        let mut missing = apply_all(store, &mut batch, units, &known).await;
         if missing.is_empty() {
             missing = batch.take_unproven();
             let doubtful = keys.take_unproven(units);
@@ -153,7 +153,7 @@ async fn prepare(
 }
 
 /// One pass over all units, in order, from the loaded state; returns what some of them miss.
-fn apply_all(
+async fn apply_all(
     store: &Inner,
     batch: &mut Batch,
     units: &mut Units,
@@ -162,6 +162,7 @@ fn apply_all(
     batch.rewind();
     let mut missing = Vec::new();
     for (index, unit) in units.iter_mut().enumerate() {
+        breathe(index).await;
         unit.reset();
         if let Some(fault) = broken_proviso(batch, unit.as_ref()) {
             unit.deny(fault);

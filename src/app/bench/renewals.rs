@@ -26,7 +26,7 @@ pub struct Scale {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
     /// How many the server bills in a second at most.
-    #[arg(long, default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1_650, value_parser = clap::value_parser!(u32).range(1..))]
     per_second: u32,
     /// In handfuls of how many.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
