@@ -32,7 +32,7 @@ const COMMITTERS: usize = 2;
 pub(super) const SESSIONS: usize = COMMITTERS + super::aside::SEATS;
 /// Fewer units than this are neither shared out among idle committers nor sent beside a transaction
 /// that is under way: each has its price, and what arrives meanwhile goes with them.
-const WORTH_SHARING: usize = 32;
+const WORTH_SHARING: usize = 16;
 /// A transaction that takes longer than this holds nobody up.
 const PATIENCE: Duration = Duration::from_millis(25);
 /// The part of a transaction's time that those are waited for whom it has answered, and the most of it.
