@@ -113,29 +113,22 @@ impl Attempts {
         if self.presumes && *trouble == Trouble::Duplicate {
             return Next::Again { pause: Duration::ZERO, attempts: Self::first(false) };
         }
-        self.wary().next_wary(trouble, units)
-    }
-
-    fn wary(self) -> Self {
-        Self { presumes: false, ..self }
-    }
-
-    fn next_wary(self, trouble: &Trouble, units: usize) -> Next {
+        let wary = Self { presumes: false, ..self };
         match trouble {
             Trouble::InDoubt => Next::GiveUp(Code::OutcomeUnknown),
             Trouble::Transient(_) => Next::Again {
                 pause: backoff(self.transients),
-                attempts: Self { transients: self.transients + 1, ..self },
+                attempts: Self { transients: self.transients + 1, ..wary },
             },
             // Once more as it is: mostly another node has just changed a record.
             Trouble::Conflict | Trouble::Duplicate if self.conflicts == 0 => {
-                Next::Again { pause: Duration::ZERO, attempts: Self { conflicts: 1, ..self } }
+                Next::Again { pause: Duration::ZERO, attempts: Self { conflicts: 1, ..wary } }
             }
             _ if units > 1 => Next::Halve,
             Trouble::Conflict | Trouble::Held(_) => Next::SetAside,
             Trouble::Duplicate if self.conflicts < DUPLICATE_TRIES => Next::Again {
                 pause: BACKOFF_FIRST,
-                attempts: Self { conflicts: self.conflicts + 1, ..self },
+                attempts: Self { conflicts: self.conflicts + 1, ..wary },
             },
             Trouble::Duplicate => Next::GiveUp(Code::AlreadyExists),
             Trouble::Rejected(_) | Trouble::Broken(_) => Next::GiveUp(Code::Internal),

@@ -181,11 +181,12 @@ where
     }
 
     fn answer_to_remember(&self) -> Result<Option<Vec<u8>>, String> {
+        if !self.remembers() {
+            return Ok(None);
+        }
         let bytes = match &self.state {
             State::Answered(answer) => serde_json::to_vec(&Remembered::Answer(answer)),
-            State::Refused(fault) if is_final(fault) => {
-                serde_json::to_vec(&Remembered::<&A>::Refusal(copy(fault)))
-            }
+            State::Refused(fault) => serde_json::to_vec(&Remembered::<&A>::Refusal(copy(fault))),
             _ => return Ok(None),
         };
         bytes.map(Some).map_err(|_| "an answer cannot be encoded".to_owned())

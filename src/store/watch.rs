@@ -49,7 +49,8 @@ pub(super) async fn watch(store: Arc<Inner>, node: String) {
 /// Follows one stream until it ends.
 async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error> {
     let mut session = store.database.client().start_session().await?;
-    let open = doc! { "aggregate": 1, "pipeline": pipeline(store.database.name()), "cursor": { "batchSize": 0 } };
+    let pipeline = pipeline(store.database.name());
+    let open = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": { "batchSize": 0 } };
     let opened = ask(store, &mut session, open).await?;
     let cursor = opened.get_document("cursor").ok().and_then(|c| c.get_i64("id").ok());
     let cursor = cursor.unwrap_or_default();

@@ -139,6 +139,10 @@ async fn prepare(
             known.extend(load_answers(store, session, &doubtful).await?);
         }
         if pass == PASSES_MAX {
+            // What the others presume has not been proven either: the next attempt looks for it.
+            if manner.absence == Absence::Presumed {
+                return Err(Trouble::Duplicate);
+            }
             units.iter_mut().filter(|unit| !unit.answered()).for_each(|unit| {
                 unit.refuse(Fault::internal("a unit asks for records without end"));
             });

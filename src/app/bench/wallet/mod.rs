@@ -290,7 +290,7 @@ impl Contest {
             let server = Server::start(&options, &settings, file.as_deref())?;
             runtime()?.block_on(async {
                 if seals {
-                    sealed(&database).await?;
+                    caught_up(&database).await?;
                 }
                 over_http::load(&warm_up, server.address, &bank).await?;
                 let scales = Scales::set(server.process(), mongod);
@@ -302,7 +302,7 @@ impl Contest {
 }
 
 /// Until the server has sealed what the other sides have written: it pays for its own entries only.
-async fn sealed(database: &Database) -> Result<(), String> {
+async fn caught_up(database: &Database) -> Result<(), String> {
     let count = async |name: &str| {
         let counted = database.collection::<Document>(name).estimated_document_count().await;
         counted.map_err(|error| format!("counting {name}: {error}"))
