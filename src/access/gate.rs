@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{RawDocumentBuf, doc};
 
 use super::action::{Action, Mutating};
 use super::anonymous::Anonymous;
@@ -154,8 +154,8 @@ impl Gate {
         let pass = Pass::issue(Instant::now() + time);
         for proviso in grant.caller.standing.provisos(now) {
             let query = Query::of(proviso.collection, doc! { "_id": proviso.id }).limit(1);
-            let record: Vec<Document> = self.store.list(&pass, query).await?;
-            (proviso.holds)(record.first())?;
+            let record: Vec<RawDocumentBuf> = self.store.list(&pass, query).await?;
+            (proviso.holds)(record.first().map(AsRef::as_ref))?;
         }
         Ok(pass)
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document};
+use bson::{Bson, RawDocument};
 
 use super::permission::Permission;
 use super::rule;
@@ -57,7 +57,7 @@ impl Standing {
         match self.clone() {
             Self::Itself => Vec::new(),
             Self::Operator { id, needs } => {
-                let holds = move |operator: Option<&Document>| rule::operator(operator, needs, now);
+                let holds = move |operator: Option<&RawDocument>| rule::operator(operator, needs, now);
                 vec![proviso("operators", id.0, holds)]
             }
             Self::App { app, key_id } => vec![app_in_use(&app, Some(key_id), now)],
@@ -67,11 +67,11 @@ impl Standing {
                     Presented::OfConnection(id, epoch) => (None, Some(id), Some(epoch)),
                 };
                 // The ceiling is checked with the app; here only what the connection holds.
-                let tie = move |tie: Option<&Document>| {
+                let tie = move |tie: Option<&RawDocument>| {
                     rule::connection(tie, connection_key.as_deref(), now)?;
                     tie.map_or(Ok(()), |tie| rule::permission(needs, tie, tie))
                 };
-                let ceiling = move |app: Option<&Document>| {
+                let ceiling = move |app: Option<&RawDocument>| {
                     let current = app.map(rule::connection_key_epoch);
                     if epoch.is_some() && epoch != current {
                         return Err(rule::unauthenticated());
@@ -96,17 +96,17 @@ impl Sought {
     fn provisos(self, app: &AppId, connection: ConnectionId, user: UserId) -> [Proviso; 4] {
         let Self { id, permission, kyc_level } = self;
         let (unchanged, of_app) = (Arc::clone(&permission), Arc::clone(&permission));
-        let module = move |module: Option<&Document>| {
+        let module = move |module: Option<&RawDocument>| {
             rule::module(module)?;
             let now = module.and_then(|module| module.get_str("permission").ok());
             if now == Some(&unchanged) { Ok(()) } else { Err(Fault::of(Code::NotFound)) }
         };
         let holder = |permission: Arc<str>| {
-            move |holder: Option<&Document>| {
+            move |holder: Option<&RawDocument>| {
                 holder.map_or(Ok(()), |holder| rule::module_permission(holder, &permission))
             }
         };
-        let verified = move |user: Option<&Document>| {
+        let verified = move |user: Option<&RawDocument>| {
             user.map_or(Ok(()), |user| rule::verified(user, kyc_level))
         };
         [
@@ -120,7 +120,7 @@ impl Sought {
 
 /// The app is in use, and so is the app key, where one is used.
 fn app_in_use(app: &AppId, key_id: Option<String>, now: Timestamp) -> Proviso {
-    proviso("apps", app.as_str(), move |app: Option<&Document>| {
+    proviso("apps", app.as_str(), move |app: Option<&RawDocument>| {
         rule::app(app)?;
         let usable = |id: &String| app.and_then(|app| rule::app_key(app, id, now)).is_some();
         if key_id.as_ref().is_none_or(usable) { Ok(()) } else { Err(rule::unauthenticated()) }
@@ -130,7 +130,7 @@ fn app_in_use(app: &AppId, key_id: Option<String>, now: Timestamp) -> Proviso {
 fn proviso(
     collection: &'static str,
     id: impl Into<Bson>,
-    holds: impl Fn(Option<&Document>) -> Result<(), Fault> + Send + Sync + 'static,
+    holds: impl Fn(Option<&RawDocument>) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Proviso {
     let holds: Rule = Arc::new(holds);
     Proviso { collection, id: id.into(), holds }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::{Bson, Document, RawBsonRef, RawDocument};
+use bson::{Bson, Document};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
@@ -15,47 +15,12 @@ pub struct Change {
     pub new: Option<Bson>,
 }
 
-/// What turns `before` into `after`. Empty exactly when they are equal.
+/// What turns `before` into `after`. Empty exactly when they are equal. Records are compared in their
+/// bytes (`bytes`), to the same result.
 pub fn diff(before: &Document, after: &Document) -> Vec<Change> {
     let mut changes = Vec::new();
     documents("", before, after, &mut changes);
     changes
-}
-
-/// As `diff`, of records in their bytes: what is equal is never taken apart.
-pub fn diff_bytes(before: &RawDocument, after: &RawDocument) -> bson::error::Result<Vec<Change>> {
-    let mut changes = Vec::new();
-    raw_documents("", before, after, &mut changes)?;
-    Ok(changes)
-}
-
-fn raw_documents(
-    prefix: &str,
-    before: &RawDocument,
-    after: &RawDocument,
-    out: &mut Vec<Change>,
-) -> bson::error::Result<()> {
-    for field in before {
-        let (key, old) = field?;
-        let new = after.get(key)?;
-        match (old, new) {
-            (old, Some(new)) if old == new => {}
-            (RawBsonRef::Document(old), Some(RawBsonRef::Document(new))) => {
-                raw_documents(&join(prefix, key.as_str()), old, new, out)?;
-            }
-            _ => {
-                let (old, new) = (Bson::try_from(old)?, new.map(Bson::try_from).transpose()?);
-                values(&join(prefix, key.as_str()), Some(&old), new.as_ref(), out);
-            }
-        }
-    }
-    for field in after {
-        let (key, new) = field?;
-        if before.get(key)?.is_none() {
-            values(&join(prefix, key.as_str()), None, Some(&Bson::try_from(new)?), out);
-        }
-    }
-    Ok(())
 }
 
 fn documents(prefix: &str, before: &Document, after: &Document, out: &mut Vec<Change>) {
@@ -70,7 +35,7 @@ fn documents(prefix: &str, before: &Document, after: &Document, out: &mut Vec<Ch
     }
 }
 
-fn values(path: &str, old: Option<&Bson>, new: Option<&Bson>, out: &mut Vec<Change>) {
+pub(super) fn values(path: &str, old: Option<&Bson>, new: Option<&Bson>, out: &mut Vec<Change>) {
     match (old, new) {
         (Some(old), Some(new)) if old == new => {}
         (Some(Bson::Document(old)), Some(Bson::Document(new))) => documents(path, old, new, out),
@@ -154,7 +119,7 @@ fn id_of(element: &Bson) -> Option<String> {
     (!id.is_empty() && !id.contains('.')).then_some(id)
 }
 
-fn join(prefix: &str, key: &str) -> String {
+pub(super) fn join(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
 }
 
@@ -206,41 +171,6 @@ fn set_element(elements: &mut Vec<Bson>, path: &str, new: Option<&Bson>) -> Opti
     }
 }
 
-/// The same difference as an update for MongoDB: `$set` and `$unset` by path, an array always
-/// whole (its elements have no stable address there). Empty when nothing changed.
-pub fn update(before: &Document, after: &Document) -> Document {
-    let (mut sets, mut unsets) = (Document::new(), Document::new());
-    for change in diff(before, after) {
-        let path = address(before, after, &change.path);
-        match value_at(after, path) {
-            Some(value) => sets.insert(path, value.clone()),
-            None => unsets.insert(path, ""),
-        };
-    }
-    let mut update = Document::new();
-    if !sets.is_empty() {
-        update.insert("$set", sets);
-    }
-    if !unsets.is_empty() {
-        update.insert("$unset", unsets);
-    }
-    update
-}
-
-/// The longest part of `path` that leads through documents only, on both sides, and does not
-/// start below something that is not there yet (that is set as a whole).
-fn address<'a>(before: &Document, after: &Document, path: &'a str) -> &'a str {
-    let ends = path.match_indices('.').map(|(at, _)| at);
-    for end in ends {
-        let part = &path[..end];
-        let leads_on = |side: &Document| matches!(value_at(side, part), Some(Bson::Document(_)));
-        if !leads_on(before) || !leads_on(after) {
-            return part;
-        }
-    }
-    path
-}
-
 /// What stands at a path inside a value: elements of arrays by their id.
 pub fn value_in<'a>(value: &'a Bson, path: &str) -> Option<&'a Bson> {
     let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
@@ -252,57 +182,10 @@ pub fn value_in<'a>(value: &'a Bson, path: &str) -> Option<&'a Bson> {
     rest.map_or(Some(inner), |rest| value_in(inner, rest))
 }
 
-fn value_at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
-    match path.split_once('.') {
-        None => document.get(path),
-        Some((head, rest)) => value_at(document.get_document(head).ok()?, rest),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bson::{RawDocumentBuf, bson, doc};
+pub(super) mod samples {
+    use bson::{Bson, Document, bson};
     use proptest::prelude::*;
-
-    fn one(path: &str, old: Option<Bson>, new: Option<Bson>) -> Vec<Change> {
-        vec![Change { path: path.to_owned(), old, new }]
-    }
-
-    #[test]
-    fn a_field_is_named_by_its_dotted_path_with_what_was_and_what_is() {
-        let before = doc! { "profile": { "first_name": "John", "phone": "+1" } };
-        let after = doc! { "profile": { "first_name": "Jon", "phone": "+1" } };
-        let expected = one("profile.first_name", Some("John".into()), Some("Jon".into()));
-        assert_eq!(diff(&before, &after), expected);
-        assert_eq!(update(&before, &after), doc! { "$set": { "profile.first_name": "Jon" } });
-    }
-
-    #[test]
-    fn null_and_missing_are_different() {
-        let (missing, null) = (doc! {}, doc! { "plan": null });
-        assert_eq!(diff(&missing, &null), one("plan", None, Some(Bson::Null)));
-        assert_eq!(diff(&null, &missing), one("plan", Some(Bson::Null), None));
-        assert_eq!(update(&null, &missing), doc! { "$unset": { "plan": "" } });
-    }
-
-    #[test]
-    fn elements_with_an_id_are_named_by_it_and_stored_with_their_array() {
-        let before = doc! { "lots": [{ "id": "a", "left": 5 }, { "id": "b", "left": 7 }] };
-        let after = doc! { "lots": [{ "id": "a", "left": 4 }, { "id": "c", "left": 1 }] };
-        let paths: Vec<_> = diff(&before, &after).into_iter().map(|change| change.path).collect();
-        assert_eq!(paths, ["lots.a.left", "lots.b", "lots.c"]);
-        let lots = after.get("lots").cloned().expect("there");
-        assert_eq!(update(&before, &after), doc! { "$set": { "lots": lots } });
-    }
-
-    #[test]
-    fn a_new_document_is_shown_leaf_by_leaf_and_set_as_a_whole() {
-        let after = doc! { "app": { "key": { "hint": "x" }, "empty": {} } };
-        let paths: Vec<_> = diff(&doc! {}, &after).into_iter().map(|change| change.path).collect();
-        assert_eq!(paths, ["app.key.hint", "app.empty"]);
-        assert_eq!(update(&doc! {}, &after), doc! { "$set": after });
-    }
 
     fn bson_value() -> impl Strategy<Value = Bson> {
         let leaf = prop_oneof![
@@ -324,9 +207,52 @@ mod tests {
         })
     }
 
-    fn document() -> impl Strategy<Value = Document> {
+    pub fn document() -> impl Strategy<Value = Document> {
         prop::collection::vec(("[a-d]", bson_value()), 0..5)
             .prop_map(|fields| fields.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+    use proptest::prelude::*;
+
+    use super::samples::document;
+    use super::*;
+
+    fn one(path: &str, old: Option<Bson>, new: Option<Bson>) -> Vec<Change> {
+        vec![Change { path: path.to_owned(), old, new }]
+    }
+
+    #[test]
+    fn a_field_is_named_by_its_dotted_path_with_what_was_and_what_is() {
+        let before = doc! { "profile": { "first_name": "John", "phone": "+1" } };
+        let after = doc! { "profile": { "first_name": "Jon", "phone": "+1" } };
+        let expected = one("profile.first_name", Some("John".into()), Some("Jon".into()));
+        assert_eq!(diff(&before, &after), expected);
+    }
+
+    #[test]
+    fn null_and_missing_are_different() {
+        let (missing, null) = (doc! {}, doc! { "plan": null });
+        assert_eq!(diff(&missing, &null), one("plan", None, Some(Bson::Null)));
+        assert_eq!(diff(&null, &missing), one("plan", Some(Bson::Null), None));
+    }
+
+    #[test]
+    fn elements_with_an_id_are_named_by_it() {
+        let before = doc! { "lots": [{ "id": "a", "left": 5 }, { "id": "b", "left": 7 }] };
+        let after = doc! { "lots": [{ "id": "a", "left": 4 }, { "id": "c", "left": 1 }] };
+        let paths: Vec<_> = diff(&before, &after).into_iter().map(|change| change.path).collect();
+        assert_eq!(paths, ["lots.a.left", "lots.b", "lots.c"]);
+    }
+
+    #[test]
+    fn a_new_document_is_shown_leaf_by_leaf() {
+        let after = doc! { "app": { "key": { "hint": "x" }, "empty": {} } };
+        let paths: Vec<_> = diff(&doc! {}, &after).into_iter().map(|change| change.path).collect();
+        assert_eq!(paths, ["app.key.hint", "app.empty"]);
     }
 
     proptest! {
@@ -336,24 +262,6 @@ mod tests {
             apply(&mut replayed, &diff(&a, &b)).expect("fits");
             prop_assert_eq!(&replayed, &b);
             prop_assert!(diff(&b, &b).is_empty());
-            let bytes = |document| RawDocumentBuf::try_from(document).expect("BSON");
-            let of_bytes = diff_bytes(&bytes(&a), &bytes(&b)).expect("BSON");
-            prop_assert_eq!(of_bytes, diff(&a, &b));
-        }
-
-        #[test]
-        fn an_update_names_no_path_twice_and_none_inside_another(a in document(), b in document()) {
-            let update = update(&a, &b);
-            let paths: Vec<String> = update
-                .iter()
-                .flat_map(|(_, fields)| fields.as_document().expect("fields").keys().cloned())
-                .collect();
-            for (i, one) in paths.iter().enumerate() {
-                for other in &paths[i + 1..] {
-                    let inside = |x: &str, y: &str| x == y || x.starts_with(&format!("{y}."));
-                    prop_assert!(!inside(one, other) && !inside(other, one), "{} {}", one, other);
-                }
-            }
         }
     }
 }

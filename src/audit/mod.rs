@@ -15,6 +15,7 @@
 
 pub mod actor;
 pub mod bundle;
+pub mod bytes;
 pub mod change;
 pub mod checkpoint;
 pub mod entry;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bson::{Bson, Document};
+use bson::{Bson, RawDocument};
 
 use super::actor::Actor;
 use super::entry::Outcome;
@@ -41,7 +41,7 @@ pub struct Proviso {
     pub holds: Rule,
 }
 
-pub type Rule = Arc<dyn Fn(Option<&Document>) -> Result<(), Fault> + Send + Sync>;
+pub type Rule = Arc<dyn Fn(Option<&RawDocument>) -> Result<(), Fault> + Send + Sync>;
 
 /// The Idempotency-Key of a request, as the write path needs it.
 #[derive(Clone)]

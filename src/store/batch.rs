@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::raw::CStr;
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::record::{Kind, Locator, REVISED_AT, REVISION, Root};
-use super::work::{Closed, Overlaid};
+use super::record::{By, Kind, Locator, REVISED_AT, REVISION, Root, value};
+use super::work::{Closed, Overlaid, Unclosed};
 use crate::audit::actor::Subject;
-use crate::audit::change::{self, Change};
+use crate::audit::bytes;
+use crate::audit::change::Change;
 use crate::audit::seal::{self, Classified};
 use crate::kernel::ids::UserId;
 use crate::kernel::time::Timestamp;
@@ -41,22 +43,15 @@ pub(super) struct Slot {
     pub collection: &'static str,
     /// Whether the database was asked for it, or a unit of this pass has created it.
     loaded: bool,
-    initial: Option<Stored>,
+    initial: Option<RawDocumentBuf>,
     made: Made,
 }
 
 /// What the units of this pass have made of a record.
 enum Made {
     Untouched,
-    Of(Document),
+    Of(RawDocumentBuf),
     Nothing,
-}
-
-/// A document as the database answered it, in both forms: a record is decoded from the bytes, at a
-/// fraction of what it costs to take a `Document` apart.
-pub(super) struct Stored {
-    pub raw: RawDocumentBuf,
-    pub document: Document,
 }
 
 /// An entry that a unit has caused, before it has its number and time.
@@ -78,17 +73,17 @@ pub(super) struct Posted {
 
 impl Batch {
     /// Takes in what the database answered for `locators`: what it did not answer is not there.
-    pub fn admit(&mut self, locators: &[Locator], found: Vec<(&'static str, Stored)>) {
+    pub fn admit(&mut self, locators: &[Locator], found: Vec<(&'static str, RawDocumentBuf)>) {
         let mut by_name = HashMap::new();
         for (collection, stored) in found {
-            let Some(id) = stored.document.get("_id") else { continue };
-            let name = Locator::id(collection, id.clone()).name();
+            let Some(id) = value(&stored, "_id") else { continue };
+            let name = Locator::id(collection, id).name();
             by_name.insert(name, (collection, stored));
         }
         for locator in locators {
-            if let super::record::By::Fields(fields, values) = &locator.by {
+            if let By::Fields(fields, values) = &locator.by {
                 let hit = by_name.iter().find(|(_, (collection, stored))| {
-                    let has = |(f, v): (&&str, &Bson)| stored.document.get(f) == Some(v);
+                    let has = |(f, v): (&&str, &Bson)| value(stored, f).as_ref() == Some(v);
                     *collection == locator.collection && fields.iter().zip(values).all(has)
                 });
                 let name = hit.map_or_else(|| locator.name(), |(name, _)| name.clone());
@@ -154,31 +149,29 @@ impl Batch {
         self.slots.contains_key(name)
     }
 
-    pub fn get(&self, name: &str) -> Option<&Document> {
+    pub fn get(&self, name: &str) -> Option<&RawDocument> {
         self.slots.get(name)?.current()
     }
 
-    /// Its bytes, where no unit has changed it.
-    pub fn raw(&self, name: &str) -> Option<&RawDocumentBuf> {
-        self.slots.get(name).filter(|slot| !slot.is_changed())?.raw()
-    }
-
     /// As it was loaded, whatever the units have made of it.
-    pub fn loaded(&self, locator: &Locator) -> Option<&Document> {
+    pub fn loaded(&self, locator: &Locator) -> Option<&RawDocument> {
         self.slots.get(&self.resolve(locator))?.initial()
     }
 
-    pub fn find(&self, locator: &Locator) -> Option<&Document> {
+    pub fn find(&self, locator: &Locator) -> Option<&RawDocument> {
         self.slots.get(&self.resolve(locator))?.current()
     }
 
-    /// The changes of one call as drafts, one for each subject, or the roots that must be loaded.
-    pub fn drafts(&self, overlay: &[Overlaid]) -> Result<Vec<Draft>, Vec<Locator>> {
+    /// The changes of one call as drafts, one for each subject.
+    pub fn drafts(&self, overlay: &[Overlaid]) -> Result<Vec<Draft>, Unclosed> {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut missing = Vec::new();
         for Overlaid { name, kind, document } in overlay {
-            for (before, after) in moved(kind, self.get(name), document.as_ref()) {
-                let Some((subject, changes)) = classified(kind, before, after) else { continue };
+            for (before, after) in moved(kind, self.get(name), document.as_deref()) {
+                let changes = changes(kind, before, after).map_err(|_| Unclosed::NoBson)?;
+                let Some((subject, changes)) = classified(kind, before, after, changes) else {
+                    continue;
+                };
                 let Some(root) = root_of(kind, before, after) else { continue };
                 let name = root.name();
                 let created_here = overlay.iter().any(|other| other.name == name);
@@ -192,13 +185,13 @@ impl Batch {
                 }
             }
         }
-        if missing.is_empty() { Ok(drafts) } else { Err(missing) }
+        if missing.is_empty() { Ok(drafts) } else { Err(Unclosed::Misses(missing)) }
     }
 
     /// Takes in a unit that has answered: its records, and its entries with number and time.
     pub fn merge(&mut self, unit: usize, closed: Closed, now: Timestamp) {
         for Overlaid { name, kind, document } in closed.overlay {
-            for alternate in document.iter().flat_map(|d| Locator::alternates(kind, d)) {
+            for alternate in document.iter().flat_map(|it| Locator::alternates(kind, it)) {
                 self.made.insert(alternate.name(), name.clone());
             }
             let slot =
@@ -216,14 +209,14 @@ impl Batch {
     /// The subject's next number, and the later of the request's time and the subject's last one,
     /// so that time and `seq` agree.
     fn advance(&mut self, root: &str, now: Timestamp) -> (i64, Timestamp) {
-        let Some(root) = self.slots.get_mut(root).and_then(Slot::current_mut) else {
-            return (1, now);
-        };
+        let Some(slot) = self.slots.get_mut(root) else { return (1, now) };
+        let Some(root) = slot.current() else { return (1, now) };
         let seq = root.get_i64(REVISION).unwrap_or(0) + 1;
-        let last = root.get_datetime(REVISED_AT).copied().unwrap_or(now);
+        let last = root.get_datetime(REVISED_AT).unwrap_or(now);
         let at = last.max(now);
-        root.insert(REVISION, seq);
-        root.insert(REVISED_AT, at);
+        let fields = [(REVISION, RawBsonRef::Int64(seq)), (REVISED_AT, RawBsonRef::DateTime(at))];
+        let root = bytes::with(&root, &fields).expect("its fields were read when it was loaded");
+        slot.made = Made::Of(root);
         (seq, at)
     }
 
@@ -235,9 +228,16 @@ impl Batch {
         &self.notes
     }
 
-    /// What was created since it was loaded, by its slot.
-    pub fn created_mut(&mut self, name: &str) -> Option<&mut Document> {
-        self.slots.get_mut(name).filter(|slot| slot.initial.is_none())?.current_mut()
+    /// Adds a field to what was created since it was loaded.
+    pub fn fill(&mut self, name: &str, field: &str, text: &str) -> Result<(), String> {
+        let slot = self.slots.get_mut(name).filter(|slot| slot.initial.is_none());
+        let Some(slot) = slot else { return Ok(()) };
+        let Some(record) = slot.current() else { return Ok(()) };
+        let unfit = |_| format!("{field} cannot be added to the record");
+        let field: &CStr = field.try_into().map_err(unfit)?;
+        let record = bytes::with(record, &[(field, RawBsonRef::String(text))]).map_err(unfit)?;
+        slot.made = Made::Of(record);
+        Ok(())
     }
 
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -250,11 +250,11 @@ impl Slot {
         Self { collection, loaded, initial: None, made: Made::Untouched }
     }
 
-    pub fn initial(&self) -> Option<&Document> {
-        self.initial.as_ref().map(|stored| &stored.document)
+    pub fn initial(&self) -> Option<&RawDocument> {
+        self.initial.as_deref()
     }
 
-    pub fn current(&self) -> Option<&Document> {
+    pub fn current(&self) -> Option<&RawDocument> {
         match &self.made {
             Made::Untouched => self.initial(),
             Made::Of(document) => Some(document),
@@ -265,27 +265,16 @@ impl Slot {
     pub fn is_changed(&self) -> bool {
         !matches!(self.made, Made::Untouched)
     }
-
-    fn raw(&self) -> Option<&RawDocumentBuf> {
-        self.initial.as_ref().map(|stored| &stored.raw)
-    }
-
-    fn current_mut(&mut self) -> Option<&mut Document> {
-        if let (Made::Untouched, Some(stored)) = (&self.made, &self.initial) {
-            self.made = Made::Of(stored.document.clone());
-        }
-        if let Made::Of(document) = &mut self.made { Some(document) } else { None }
-    }
 }
 
-type Sides<'a> = (Option<&'a Document>, Option<&'a Document>);
+type Sides<'a> = (Option<&'a RawDocument>, Option<&'a RawDocument>);
 
 /// A part that goes to another subject, or to another place of its own, leaves the one and comes to
 /// the other: each history tells its side.
 fn moved<'a>(
     kind: &Kind,
-    before: Option<&'a Document>,
-    after: Option<&'a Document>,
+    before: Option<&'a RawDocument>,
+    after: Option<&'a RawDocument>,
 ) -> Vec<Sides<'a>> {
     let home = |document| ((kind.subject)(document), (kind.place)(document));
     match (before, after) {
@@ -294,18 +283,24 @@ fn moved<'a>(
     }
 }
 
+fn changes(
+    kind: &Kind,
+    before: Option<&RawDocument>,
+    after: Option<&RawDocument>,
+) -> bson::error::Result<Vec<Change>> {
+    let nothing = RawDocumentBuf::new();
+    let mut changes = bytes::diff(before.unwrap_or(&nothing), after.unwrap_or(&nothing))?;
+    changes.retain(|change| is_change(kind, &change.path));
+    Ok(changes)
+}
+
 fn classified(
     kind: &Kind,
-    before: Option<&Document>,
-    after: Option<&Document>,
+    before: Option<&RawDocument>,
+    after: Option<&RawDocument>,
+    changes: Vec<Change>,
 ) -> Option<(Subject, Vec<Classified>)> {
-    let nothing = Document::new();
     let owner = after.or(before)?;
-    let after = after.unwrap_or(&nothing);
-    let changes: Vec<_> = change::diff(before.unwrap_or(&nothing), after)
-        .into_iter()
-        .filter(|change| is_change(kind, &change.path))
-        .collect();
     if changes.is_empty() {
         return None;
     }
@@ -321,18 +316,21 @@ fn classified(
 }
 
 fn is_change(kind: &Kind, path: &str) -> bool {
-    path != REVISION && path != REVISED_AT && !(kind.volatile)(path)
+    path != REVISION.as_str() && path != REVISED_AT.as_str() && !(kind.volatile)(path)
 }
 
-fn root_of(kind: &Kind, before: Option<&Document>, after: Option<&Document>) -> Option<Locator> {
+fn root_of(
+    kind: &Kind,
+    before: Option<&RawDocument>,
+    after: Option<&RawDocument>,
+) -> Option<Locator> {
     let document = after.or(before)?;
     let (collection, field) = match kind.root {
         Root::Own => (kind.collection, "_id"),
         Root::Of { collection, field } => (collection, field),
         Root::None => return None,
     };
-    let id: Bson = document.get(field)?.clone();
-    Some(Locator::id(collection, id))
+    Some(Locator::id(collection, value(document, field)?))
 }
 
 #[cfg(test)]
@@ -344,6 +342,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::audit::change::apply;
     use crate::audit::seal::Sensitivity;
     use crate::kernel::fault::{Code, Fault};
     use crate::kernel::ids::Name;
@@ -368,7 +367,7 @@ mod tests {
 
     const BY_FACE: &[&str] = &["purse", "face"];
 
-    fn subject(document: &Document, field: &str) -> Option<Subject> {
+    fn subject(document: &RawDocument, field: &str) -> Option<Subject> {
         document.get_str(field).ok().and_then(Name::parse).map(Subject::Module)
     }
 
@@ -421,7 +420,11 @@ mod tests {
     }
 
     fn stored_purse(id: &str, revision: i64) -> Document {
-        doc! { "_id": id, "coins_max": 0_i64, REVISION: revision, REVISED_AT: at(100) }
+        doc! { "_id": id, "coins_max": 0_i64, "revision": revision, "revised_at": at(100) }
+    }
+
+    fn bytes_of(document: &Document) -> RawDocumentBuf {
+        document.try_into().expect("BSON")
     }
 
     /// With one purse, and the knowledge that there is nothing else.
@@ -434,15 +437,13 @@ mod tests {
             absent.key().locator,
             coin("coin_b", "").key().locator,
         ];
-        let document = stored_purse("purse_a", 4);
-        let raw = RawDocumentBuf::try_from(&document).expect("bytes");
-        batch.admit(&asked, vec![("purses", Stored { raw, document })]);
+        batch.admit(&asked, vec![("purses", bytes_of(&stored_purse("purse_a", 4)))]);
         batch
     }
 
     fn postings(batch: &Batch) -> Vec<Posting> {
         let mut all = posting::changes(batch).expect("BSON");
-        all.extend(posting::creations(batch).expect("BSON"));
+        all.extend(posting::creations(batch));
         all
     }
 
@@ -591,7 +592,7 @@ mod tests {
         let mut record = initial;
         for entry in batch.entries().iter().filter(|entry| entry.draft.root.ends_with(subject)) {
             let changes: Vec<_> = entry.draft.changes.iter().map(|it| it.change.clone()).collect();
-            change::apply(&mut record, &changes).expect("fits");
+            apply(&mut record, &changes).expect("fits");
         }
         if let Some(Bson::Document(coins)) = record.remove("coins") {
             // A coin that was melted is left without fields.
@@ -605,13 +606,13 @@ mod tests {
     }
 
     fn as_it_stands(batch: &Batch, id: &str) -> Document {
-        let Some(mut record) = batch.find(&purse(id).locator).cloned() else {
-            return Document::new();
-        };
-        record.remove(REVISION);
-        record.remove(REVISED_AT);
+        let Some(record) = batch.find(&purse(id).locator) else { return Document::new() };
+        let mut record = Document::try_from(record).expect("BSON");
+        record.remove("revision");
+        record.remove("revised_at");
         let coins = COINS.iter().filter_map(|which| {
             let coin = batch.find(&coin(which, "").key().locator)?;
+            let coin = Document::try_from(coin).expect("BSON");
             (coin.get_str("purse").ok() == Some(id)).then(|| ((*which).to_owned(), coin.into()))
         });
         let coins: Document = coins.map(|(name, coin): (_, Bson)| (name, coin)).collect();
@@ -646,19 +647,19 @@ mod tests {
                 let (seq, at) = newest.get(&format!("module:{id}")).copied().unwrap_or((0, at(0)));
                 prop_assert_eq!(root.and_then(|root| root.get_i64(REVISION).ok()).unwrap_or(0), seq);
                 if let Some(root) = root {
-                    prop_assert_eq!(root.get_datetime(REVISED_AT).ok(), Some(&at));
+                    prop_assert_eq!(root.get_datetime(REVISED_AT).ok(), Some(at));
                 }
                 let mut initial =
                     if id == "purse_a" { stored_purse(id, 4) } else { Document::new() };
-                initial.remove(REVISION);
-                initial.remove(REVISED_AT);
+                initial.remove("revision");
+                initial.remove("revised_at");
                 prop_assert_eq!(replayed(&batch, id, initial), as_it_stands(&batch, id));
             }
             // Whatever the units did, the loaded record is guarded by what it was loaded with.
             for posting in postings(&batch) {
                 for statement in &posting.statements {
                     let Ok(guard) = statement.get_document("q") else { continue };
-                    let expected = doc! { "_id": "purse_a", REVISION: 4_i64 };
+                    let expected = doc! { "_id": "purse_a", "revision": 4_i64 };
                     prop_assert_eq!(Document::try_from(guard).ok(), Some(expected));
                 }
             }

@@ -371,7 +371,7 @@ mod tests {
     use super::*;
 
     fn snapshot(revision: i64) -> Snapshot {
-        let document = doc! { "_id": ObjectId::from_bytes([1; 12]), REVISION: revision };
+        let document = doc! { "_id": ObjectId::from_bytes([1; 12]), "revision": revision };
         Snapshot::new(RawDocumentBuf::try_from(&document).expect("bytes"))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bson::{Document, doc};
+use bson::{RawDocument, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 
 use super::client::Store;
@@ -63,7 +63,7 @@ fn context(user: &str) -> Context<'_> {
     Context { collection: "user_keys", id: user, field: "wrapped" }
 }
 
-pub(super) fn unwrap(record: &Document, keyring: &Keyring) -> Result<DataKey, String> {
+pub(super) fn unwrap(record: &RawDocument, keyring: &Keyring) -> Result<DataKey, String> {
     let broken = |what: &str| format!("a data key {what}");
     let user = record.get_object_id("_id").map_err(|_| broken("has no id"))?;
     let wrapped = record.get_str("wrapped").map_err(|_| broken("is missing"))?;
@@ -114,7 +114,7 @@ impl Store {
     ) -> Result<HashMap<UserId, DataKey>, Fault> {
         let ids: Vec<_> = users.iter().map(|user| user.0).collect();
         let query = Query::of(UserKey::KIND.collection, doc! { "_id": { "$in": ids } });
-        let records: Vec<Document> = self.list(pass, query).await?;
+        let records: Vec<RawDocumentBuf> = self.list(pass, query).await?;
         let opened = records.iter().filter_map(|record| {
             let user = UserId(record.get_object_id("_id").ok()?);
             // One key that does not open must not hide the rest of a page.

@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 use serde::de::DeserializeOwned;
 
-use super::batch::{Batch, Stored};
+use super::batch::Batch;
 use super::client::Inner;
 use super::record::{By, Locator};
 use super::trouble::{self, Trouble};
@@ -43,9 +43,10 @@ pub(super) async fn load(
     let mut found = Vec::new();
     for (collection, locators) in by_collection {
         for raw in find::<RawDocumentBuf>(store, session, collection, filter(&locators)).await? {
-            let document = Document::try_from(&raw);
-            let broken = |_| Trouble::Broken(format!("{collection} answered no BSON"));
-            found.push((collection, Stored { document: document.map_err(broken)?, raw }));
+            if raw.iter().any(|field| field.is_err()) {
+                return Err(Trouble::Broken(format!("{collection} answered no BSON")));
+            }
+            found.push((collection, raw));
         }
     }
     batch.admit(&wanted, found);

@@ -13,6 +13,7 @@ use super::client::Inner;
 use super::copies::{Copies, RecordId};
 use super::lane::Queued;
 use super::posting::{self, Posting};
+use super::record::value;
 use super::trouble::{self, Trouble};
 use super::work::Written;
 use super::write::{IDEMPOTENCY, Units, Updates};
@@ -91,7 +92,7 @@ impl Posts<'_> {
             Updates::OneByOne => changes.flat_map(Posting::one_by_one).for_each(put),
         }
         self.seal_notes(store).await?;
-        posting::creations(&self.batch).map_err(Trouble::Rejected)?.into_iter().for_each(put);
+        posting::creations(&self.batch).into_iter().for_each(put);
         let entries = self.entries(store).await?;
         let first = entries.first().and_then(id_of).map(|id| (Entry::COLLECTION, id));
         posting::insert(Entry::COLLECTION, entries).into_iter().for_each(put);
@@ -113,9 +114,7 @@ impl Posts<'_> {
             sealed.push((note.name.clone(), note.field, value));
         }
         for (name, field, value) in sealed {
-            if let Some(record) = self.batch.created_mut(&name) {
-                record.insert(field, value);
-            }
+            self.batch.fill(&name, field, &value).map_err(Trouble::Rejected)?;
         }
         Ok(())
     }
@@ -160,7 +159,7 @@ impl Posts<'_> {
         let changed = self.batch.slots().filter(|slot| slot.is_changed()).filter_map(|slot| {
             let collection = Copies::keeps(slot.collection)?;
             let document = slot.current().or(slot.initial())?;
-            Some((collection, RecordId::of(document.get("_id")?)?))
+            Some((collection, RecordId::of(&value(document, "_id")?)?))
         });
         changed.collect()
     }
@@ -174,7 +173,7 @@ pub(super) async fn breathe(at: usize) {
 }
 
 fn id_of(document: &RawDocumentBuf) -> Option<Bson> {
-    Bson::try_from(document.get("_id").ok()??).ok()
+    value(document, "_id")
 }
 
 async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {

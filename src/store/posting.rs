@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bson::raw::{CStr, RawArrayBuf, cstr};
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, RawDocument, RawDocumentBuf, rawdoc};
 
 use super::batch::{Batch, Note, Posted};
 use super::record::{Locator, REVISION};
 use crate::audit::actor::Subject;
-use crate::audit::change;
+use crate::audit::bytes;
 use crate::audit::entry::Entry;
 use crate::audit::seal::{self, Sensitivity};
 use crate::audit::warrant::Warrant;
@@ -92,13 +92,12 @@ pub(super) fn changes(batch: &Batch) -> Result<Vec<Posting>, String> {
     for slot in batch.slots().filter(|slot| slot.is_changed()) {
         let Some(before) = slot.initial() else { continue };
         let Some(after) = slot.current() else {
-            let delete = raw(&doc! { "q": guard(before), "limit": 1 })?;
+            let delete = rawdoc! { "q": guard(before)?, "limit": 1 };
             deletes.entry(slot.collection).or_default().push(delete);
             continue;
         };
-        let update = change::update(before, after);
-        if !update.is_empty() {
-            let update = raw(&doc! { "q": guard(before), "u": update })?;
+        if let Some(update) = bytes::update(before, after).map_err(no_bson)? {
+            let update = rawdoc! { "q": guard(before)?, "u": update };
             updates.entry(slot.collection).or_default().push(update);
         }
     }
@@ -106,30 +105,32 @@ pub(super) fn changes(batch: &Batch) -> Result<Vec<Posting>, String> {
 }
 
 /// Records that were not there.
-pub(super) fn creations(batch: &Batch) -> Result<Vec<Posting>, String> {
+pub(super) fn creations(batch: &Batch) -> Vec<Posting> {
     let mut inserts = Statements::new();
     for slot in batch.slots().filter(|slot| slot.initial().is_none()) {
         if let Some(new) = slot.current() {
-            inserts.entry(slot.collection).or_default().push(raw(new)?);
+            inserts.entry(slot.collection).or_default().push(new.to_owned());
         }
     }
-    Ok(postings(Verb::Insert, inserts).collect())
+    postings(Verb::Insert, inserts).collect()
 }
 
 fn postings(verb: Verb, by_collection: Statements) -> impl Iterator<Item = Posting> {
     by_collection.into_iter().filter_map(move |(name, all)| Posting::new(name, verb, all))
 }
 
-fn raw(document: &Document) -> Result<RawDocumentBuf, String> {
-    document.try_into().map_err(|_| "a document that is no BSON".to_owned())
+fn no_bson(_: bson::error::Error) -> String {
+    "a record that is no BSON".to_owned()
 }
 
-fn guard(before: &Document) -> Document {
-    let mut filter = doc! { "_id": before.get("_id").cloned().unwrap_or(Bson::Null) };
-    if let Some(revision) = before.get(REVISION) {
-        filter.insert(REVISION, revision.clone());
+fn guard(before: &RawDocument) -> Result<RawDocumentBuf, String> {
+    let mut filter = RawDocumentBuf::new();
+    for name in [cstr!("_id"), REVISION] {
+        if let Some(value) = before.get(name).map_err(no_bson)? {
+            filter.append(name, value);
+        }
     }
-    filter
+    Ok(filter)
 }
 
 pub(super) fn insert(collection: &'static str, documents: Vec<RawDocumentBuf>) -> Option<Posting> {
@@ -146,9 +147,9 @@ pub(super) fn needs_key(posted: &Posted) -> Option<UserId> {
 }
 
 /// A note as its record keeps it.
-pub(super) fn sealed(note: &Note, key: &DataKey, chance: &Chance) -> Result<Bson, String> {
+pub(super) fn sealed(note: &Note, key: &DataKey, chance: &Chance) -> Result<String, String> {
     let plain = note.plain.to_vec().map_err(|_| "a note that is no BSON")?;
-    Ok(Bson::String(key.seal_value(chance, &note.id, note.field, &plain)))
+    Ok(key.seal_value(chance, &note.id, note.field, &plain))
 }
 
 pub(super) fn entry(

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use bson::{Bson, Document};
+use bson::raw::{CStr, cstr};
+use bson::{Bson, Document, RawDocument};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,9 +23,9 @@ pub struct Kind {
     pub collection: &'static str,
     /// Where the aggregate's `revision` stands: in this record, or in a record of another kind.
     pub root: Root,
-    pub subject: fn(&Document) -> Option<Subject>,
+    pub subject: fn(&RawDocument) -> Option<Subject>,
     /// Where the record's paths begin in its subject's entries: empty for a root.
-    pub place: fn(&Document) -> Option<String>,
+    pub place: fn(&RawDocument) -> Option<String>,
     /// By path inside the record.
     pub sensitivity: fn(&str) -> Sensitivity,
     /// Paths that change without being a change of the record; only `touch` writes them.
@@ -48,8 +49,8 @@ pub enum Root {
 pub const NO_VOLATILE: fn(&str) -> bool = |_| false;
 
 /// Fields that the write path keeps in every root; they are no change by themselves.
-pub(super) const REVISION: &str = "revision";
-pub(super) const REVISED_AT: &str = "revised_at";
+pub(super) const REVISION: &CStr = cstr!("revision");
+pub(super) const REVISED_AT: &CStr = cstr!("revised_at");
 
 /// How to find one record: by `_id`, or by the values of one of its alternates.
 pub struct Key<R: ?Sized> {
@@ -120,9 +121,9 @@ impl Locator {
     }
 
     /// The locators under which `document` can also be found.
-    pub fn alternates(kind: &Kind, document: &Document) -> Vec<Self> {
+    pub fn alternates(kind: &Kind, document: &RawDocument) -> Vec<Self> {
         let values = |fields: &[&str]| -> Option<Vec<Bson>> {
-            fields.iter().map(|field| document.get(field).cloned()).collect()
+            fields.iter().map(|field| value(document, field)).collect()
         };
         kind.alternates
             .iter()
@@ -130,6 +131,11 @@ impl Locator {
             .map(|by| Self { collection: kind.collection, by })
             .collect()
     }
+}
+
+/// A field of a record; what is no BSON is not there.
+pub(super) fn value(document: &RawDocument, field: &str) -> Option<Bson> {
+    Bson::try_from(document.get(field).ok()??).ok()
 }
 
 fn text(value: &Bson) -> Cow<'_, str> {

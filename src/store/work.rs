@@ -4,12 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bson::oid::ObjectId;
-use bson::{Document, RawDocumentBuf};
+use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::batch::{Batch, Draft, Note};
-use super::record::{Key, Kind, Locator, Record, Root};
+use super::record::{Key, Kind, Locator, REVISED_AT, REVISION, Record, Root};
 use crate::audit::actor::Subject;
-use crate::audit::change;
+use crate::audit::bytes;
 use crate::audit::warrant::Warrant;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{EntryId, UserId};
@@ -78,7 +78,7 @@ pub struct Sealed {
 pub(super) struct Overlaid {
     pub name: String,
     pub kind: &'static Kind,
-    pub document: Option<Document>,
+    pub document: Option<RawDocumentBuf>,
 }
 
 impl<'a> Work<'a> {
@@ -93,14 +93,9 @@ impl<'a> Work<'a> {
     }
 
     pub fn find<R: Record>(&mut self, key: &Key<R>) -> Result<Option<R>, Stop> {
-        let name = self.alias(&key.locator).unwrap_or_else(|| self.batch.resolve(&key.locator));
-        let untouched = self.overlay.iter().all(|overlaid| overlaid.name != name);
-        if let Some(raw) = self.batch.raw(&name).filter(|_| untouched) {
-            let record = bson::deserialize_from_slice(raw.as_bytes());
-            return record.map(Some).map_err(|_| undecodable(R::KIND).into());
-        }
-        let Some(document) = self.document(&key.locator)? else { return Ok(None) };
-        decode(R::KIND, document).map(Some).map_err(Stop::Refused)
+        let Some(record) = self.document(&key.locator)? else { return Ok(None) };
+        let record = bson::deserialize_from_slice(record.as_bytes());
+        record.map(Some).map_err(|_| undecodable(R::KIND).into())
     }
 
     /// As `find`; what is not there is a 404.
@@ -109,12 +104,11 @@ impl<'a> Work<'a> {
     }
 
     pub fn create<R: Record>(&mut self, record: &R) -> Result<(), Stop> {
-        // By its bytes: the way straight to a `Document` writes every id out and reads it again.
-        let document = Document::try_from(&encode(record)?);
-        let mut document = document.map_err(|_| unencodable(R::KIND))?;
-        if matches!(R::KIND.root, super::record::Root::Own) {
-            document.insert(super::record::REVISION, 0_i64);
-            document.insert(super::record::REVISED_AT, self.now);
+        let mut document = encode(record)?;
+        if matches!(R::KIND.root, Root::Own) {
+            let fields =
+                [(REVISION, RawBsonRef::Int64(0)), (REVISED_AT, RawBsonRef::DateTime(self.now))];
+            document = bytes::with(&document, &fields).map_err(|_| unencodable(R::KIND))?;
         }
         self.put(record.key().locator.name(), R::KIND, Some(document));
         Ok(())
@@ -137,16 +131,16 @@ impl<'a> Work<'a> {
     /// Writes what differs between the two; what this type does not know of the stored document
     /// stays as it is.
     pub fn revise<R: Record>(&mut self, before: &R, after: &R) -> Result<(), Stop> {
-        let changes = change::diff_bytes(&encode(before)?, &encode(after)?);
+        let changes = bytes::diff(&encode(before)?, &encode(after)?);
         let changes = changes.map_err(|_| unencodable(R::KIND))?;
         if changes.is_empty() {
             return Ok(());
         }
         let locator = before.key().locator;
-        let Some(mut document) = self.document(&locator)?.cloned() else {
+        let Some(document) = self.document(&locator)? else {
             return Err(Fault::of(Code::NotFound).into());
         };
-        change::apply(&mut document, &changes).map_err(Fault::internal)?;
+        let document = bytes::apply(document, &changes).map_err(Fault::internal)?;
         self.put(self.batch.resolve(&locator), R::KIND, Some(document));
         Ok(())
     }
@@ -155,10 +149,10 @@ impl<'a> Work<'a> {
         self.put(self.batch.resolve(&record.key().locator), R::KIND, None);
     }
 
-    fn document(&mut self, locator: &Locator) -> Result<Option<&Document>, Stop> {
+    fn document(&mut self, locator: &Locator) -> Result<Option<&RawDocument>, Stop> {
         let name = self.alias(locator).unwrap_or_else(|| self.batch.resolve(locator));
         if let Some(at) = self.overlay.iter().position(|overlaid| overlaid.name == name) {
-            return Ok(self.overlay[at].document.as_ref());
+            return Ok(self.overlay[at].document.as_deref());
         }
         if self.batch.is_loaded(&name) {
             return Ok(self.batch.get(&name));
@@ -177,7 +171,7 @@ impl<'a> Work<'a> {
         self.overlay.iter().find(answers_to).map(|overlaid| overlaid.name.clone())
     }
 
-    fn put(&mut self, name: String, kind: &'static Kind, document: Option<Document>) {
+    fn put(&mut self, name: String, kind: &'static Kind, document: Option<RawDocumentBuf>) {
         match self.overlay.iter_mut().find(|overlaid| overlaid.name == name) {
             Some(overlaid) => overlaid.document = document,
             None => self.overlay.push(Overlaid { name, kind, document }),
@@ -188,18 +182,11 @@ impl<'a> Work<'a> {
         std::mem::take(&mut self.missing)
     }
 
-    /// What this call changed, by subject; `Missing` where a subject's root is not loaded.
-    pub(super) fn close(mut self) -> Result<Closed, Vec<Locator>> {
-        match self.batch.drafts(&self.overlay) {
-            Ok(drafts) => {
-                let Self { overlay, notes, reference, .. } = self;
-                Ok(Closed { overlay, drafts, notes, reference })
-            }
-            Err(missing) => {
-                self.missing.extend(missing);
-                Err(self.missing)
-            }
-        }
+    /// What this call changed, by subject.
+    pub(super) fn close(self) -> Result<Closed, Unclosed> {
+        let drafts = self.batch.drafts(&self.overlay)?;
+        let Self { overlay, notes, reference, .. } = self;
+        Ok(Closed { overlay, drafts, notes, reference })
     }
 }
 
@@ -209,6 +196,14 @@ impl Closed {
         let beside = |overlaid: &Overlaid| matches!(overlaid.kind.root, Root::None);
         self.drafts.is_empty() && self.overlay.iter().any(beside)
     }
+}
+
+/// Why the changes of a call cannot be told yet, or not at all.
+#[derive(Debug)]
+pub(super) enum Unclosed {
+    /// Roots of subjects that are not loaded.
+    Misses(Vec<Locator>),
+    NoBson,
 }
 
 pub(super) struct Closed {
@@ -235,12 +230,6 @@ pub(super) fn encode<R: Record>(record: &R) -> Result<RawDocumentBuf, Fault> {
 
 fn unencodable(kind: &Kind) -> Fault {
     Fault::internal(format!("a record of {} cannot be encoded", kind.collection))
-}
-
-/// By its bytes: serde takes a document apart only by value, and a clone costs more.
-pub(super) fn decode<R: Record>(kind: &Kind, document: &Document) -> Result<R, Fault> {
-    let bytes = document.to_vec().map_err(|_| undecodable(kind))?;
-    bson::deserialize_from_slice(&bytes).map_err(|_| undecodable(kind))
 }
 
 fn undecodable(kind: &Kind) -> Fault {

@@ -23,7 +23,7 @@ use super::presumption::Keys;
 use super::record::Locator;
 use super::trouble::{self, Trouble};
 use super::unit::{Earlier, Operation};
-use super::work::Work;
+use super::work::{Unclosed, Work};
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
@@ -190,9 +190,12 @@ async fn apply_all(
                     unit.deny(Fault::internal("a line of a ledger without a change"));
                 }
                 Ok(closed) => batch.merge(index, closed, now),
-                Err(roots) => {
+                Err(Unclosed::Misses(roots)) => {
                     unit.reset();
                     missing.extend(roots);
+                }
+                Err(Unclosed::NoBson) => {
+                    unit.deny(Fault::internal("a record that is no BSON"));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What is stored of referrals: a part of the user record, who has which code, and what became of each
 //! code that was redeemed.
 
-use bson::Document;
+use bson::RawDocument;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Event, Flag, Refusal, Status};
@@ -153,7 +153,7 @@ impl CodeOf {
 
 const PERSON: Root = Root::Of { collection: "users", field: "user_id" };
 
-fn person(record: &Document) -> Option<Subject> {
+fn person(record: &RawDocument) -> Option<Subject> {
     record.get_object_id("user_id").ok().map(|id| Subject::User(UserId(id)))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::replay::{Replay, pruned, put, shown, without_nothing};
 use super::{Finding, Report, Task};
@@ -190,9 +190,8 @@ fn put_part(
     kind: &Kind,
     document: Document,
 ) {
-    let (Some(subject), Some(place)) = ((kind.subject)(&document), (kind.place)(&document)) else {
-        return;
-    };
+    let Ok(raw) = RawDocumentBuf::try_from(&document) else { return };
+    let (Some(subject), Some(place)) = ((kind.subject)(&raw), (kind.place)(&raw)) else { return };
     let (revision, record) = records.entry(subject.to_string()).or_default();
     if matches!(kind.root, Root::Own) {
         *revision = document.get_i64("revision").ok();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use purser::access::watch::Watched;
 use purser::apps::{App, Operator};
 use purser::audit::change::apply;
@@ -147,8 +147,9 @@ fn stored(purser: &Purser) -> BTreeMap<String, (i64, Document)> {
     let mut subjects: BTreeMap<String, (i64, Document)> = BTreeMap::new();
     for kind in KINDS {
         for document in purser.db_find(kind.collection, doc! {}) {
-            let subject = (kind.subject)(&document).expect("a subject").to_string();
-            let place = (kind.place)(&document).expect("a place");
+            let raw = RawDocumentBuf::try_from(&document).expect("BSON");
+            let subject = (kind.subject)(&raw).expect("a subject").to_string();
+            let place = (kind.place)(&raw).expect("a place");
             let (revision, record) = subjects.entry(subject).or_default();
             if matches!(kind.root, Root::Own) {
                 *revision = document.get_i64("revision").expect("a revision");
