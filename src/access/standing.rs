@@ -57,7 +57,8 @@ impl Standing {
         match self.clone() {
             Self::Itself => Vec::new(),
             Self::Operator { id, needs } => {
-                let holds = move |operator: Option<&RawDocument>| rule::operator(operator, needs, now);
+                let holds =
+                    move |operator: Option<&RawDocument>| rule::operator(operator, needs, now);
                 vec![proviso("operators", id.0, holds)]
             }
             Self::App { app, key_id } => vec![app_in_use(&app, Some(key_id), now)],

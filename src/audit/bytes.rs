@@ -132,10 +132,7 @@ fn put(
 }
 
 /// `document` with these fields of its own, in the place of those of the same name.
-pub fn with<'a>(
-    document: &RawDocument,
-    fields: &[(&CStr, RawBsonRef<'a>)],
-) -> Result<RawDocumentBuf> {
+pub fn with(document: &RawDocument, fields: &[(&CStr, RawBsonRef<'_>)]) -> Result<RawDocumentBuf> {
     let mut result = RawDocumentBuf::new();
     for field in document {
         let (key, value) = field?;
@@ -143,7 +140,9 @@ pub fn with<'a>(
             result.append(key, value);
         }
     }
-    fields.iter().for_each(|(name, value)| result.append(*name, *value));
+    for (name, value) in fields {
+        result.append(*name, *value);
+    }
     Ok(result)
 }
 

@@ -1,12 +1,13 @@
 //! The records of one transaction in memory: as they were loaded, and as they stand after the
 //! units applied so far. Pure; `write` loads it and writes it out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bson::oid::ObjectId;
 use bson::raw::CStr;
 use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
+use super::memory::{CONNECTIONS, Person};
 use super::record::{By, Kind, Locator, REVISED_AT, REVISION, Root, value};
 use super::work::{Closed, Overlaid, Unclosed};
 use crate::audit::actor::Subject;
@@ -25,8 +26,25 @@ pub(super) struct Batch {
     made: HashMap<String, String>,
     /// What was not looked for, since a unit is going to create it.
     presumed: HashMap<String, Locator>,
+    /// What is taken as it was left (`memory`), until its user is written or it is read.
+    recalled: HashMap<String, Recalled>,
     entries: Vec<Posted>,
     notes: Vec<Note>,
+}
+
+struct Recalled {
+    locator: Locator,
+    proof: Proof,
+    /// What has no slot is there for provisos alone.
+    record: Option<RawDocumentBuf>,
+}
+
+/// What shows that a record is still as it is recalled.
+enum Proof {
+    /// That the user in this slot is written, by the guard of its revision.
+    Writing(String),
+    /// That it is read with this revision.
+    Reading(i64),
 }
 
 /// A field of a record that is sealed under its user's data key when the record is written.
@@ -110,9 +128,78 @@ impl Batch {
         }
     }
 
-    /// What was presumed to be absent and is not created, so that nothing would prove it: nobody knows
-    /// of it any more.
+    /// As if the database had answered with the person as they were left, and those of the connections
+    /// that are asked for.
+    pub fn recall(&mut self, user: &Locator, person: &Person, asked: &HashSet<ObjectId>) {
+        let name = user.name();
+        self.slots.entry(name.clone()).or_insert_with(|| Slot {
+            initial: Some(person.user.clone()),
+            ..Slot::empty(user.collection, true)
+        });
+        for (id, tie) in person.ties.iter().filter(|(id, _)| asked.contains(id)) {
+            let locator = Locator::id(CONNECTIONS, (*id).into());
+            let (proof, record) = (Proof::Writing(name.clone()), Some(tie.clone()));
+            self.recalled.insert(locator.name(), Recalled { locator, proof, record });
+        }
+        let (locator, proof) = (user.clone(), Proof::Writing(name.clone()));
+        self.recalled.insert(name, Recalled { locator, proof, record: None });
+    }
+
+    /// As if the database had answered with this record, for a proviso.
+    pub fn recall_record(&mut self, locator: &Locator, record: RawDocumentBuf) {
+        let Ok(revision) = record.get_i64(REVISION) else { return };
+        let (proof, record) = (Proof::Reading(revision), Some(record));
+        let recalled = Recalled { locator: locator.clone(), proof, record };
+        self.recalled.insert(locator.name(), recalled);
+    }
+
+    /// What was recalled and must be read before anything counts, and with which revision.
+    pub fn unconfirmed(&self) -> Vec<(Locator, i64)> {
+        let reading = |recalled: &Recalled| match recalled.proof {
+            Proof::Reading(revision) => Some((recalled.locator.clone(), revision)),
+            Proof::Writing(_) => None,
+        };
+        self.recalled.values().filter_map(reading).collect()
+    }
+
+    /// As it was read, where no unit has changed it.
+    pub fn read(&self, locator: &Locator) -> Option<&RawDocument> {
+        self.slots.get(&self.resolve(locator)).filter(|slot| !slot.is_changed())?.initial()
+    }
+
+    /// What a proviso is about.
+    pub fn on_record(&self, locator: &Locator) -> Option<&RawDocument> {
+        match self.slots.get(&self.resolve(locator)) {
+            Some(slot) => slot.current(),
+            None => self.recalled.get(&locator.name())?.record.as_deref(),
+        }
+    }
+
+    /// Whether there is something to ask a proviso of.
+    pub fn is_on_record(&self, locator: &Locator) -> bool {
+        self.knows(locator) || self.recalled.contains_key(&locator.name())
+    }
+
+    /// What was presumed or recalled and is not written, so that nothing would prove it: nobody knows of
+    /// it any more.
     pub fn take_unproven(&mut self) -> Vec<Locator> {
+        let mut unproven = self.take_absent();
+        let (slots, recalled) = (&mut self.slots, &mut self.recalled);
+        let stays = |it: &Recalled| match &it.proof {
+            Proof::Writing(user) => slots.get(user).is_some_and(Slot::is_advanced),
+            Proof::Reading(_) => true,
+        };
+        let doubtful: Vec<_> = recalled.extract_if(|_, it| !stays(it)).collect();
+        for (name, recalled) in doubtful {
+            if recalled.record.is_none() {
+                slots.remove(&name);
+            }
+            unproven.push(recalled.locator);
+        }
+        unproven
+    }
+
+    fn take_absent(&mut self) -> Vec<Locator> {
         let (made, slots) = (&self.made, &mut self.slots);
         let unproven = self.presumed.extract_if(|name, _| {
             !made.contains_key(name) && slots.get(name).is_none_or(|slot| slot.current().is_none())
@@ -215,7 +302,7 @@ impl Batch {
         let last = root.get_datetime(REVISED_AT).unwrap_or(now);
         let at = last.max(now);
         let fields = [(REVISION, RawBsonRef::Int64(seq)), (REVISED_AT, RawBsonRef::DateTime(at))];
-        let root = bytes::with(&root, &fields).expect("its fields were read when it was loaded");
+        let root = bytes::with(root, &fields).expect("its fields were read when it was loaded");
         slot.made = Made::Of(root);
         (seq, at)
     }
@@ -259,6 +346,23 @@ impl Slot {
             Made::Untouched => self.initial(),
             Made::Of(document) => Some(document),
             Made::Nothing => None,
+        }
+    }
+
+    /// That it was read with.
+    pub fn revision(&self) -> Option<i64> {
+        self.initial()?.get_i64(REVISION).ok()
+    }
+
+    /// Whether writing it is guarded by the revision that it was read with, and moves that.
+    pub fn is_advanced(&self) -> bool {
+        match &self.made {
+            Made::Untouched => false,
+            Made::Nothing => self.revision().is_some(),
+            Made::Of(after) => {
+                let after = after.get_i64(REVISION).ok();
+                self.revision().is_some_and(|before| after != Some(before))
+            }
         }
     }
 

@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::copies::Copies;
+use super::copies::{Copies, RecordId, is_few};
 use super::doctor;
 use super::figures::Figures;
 use super::keys::KeyCache;
 use super::lane::{Lane, Queued, SESSIONS};
+use super::memory::Memory;
 use super::node::Node;
 use super::presumption::Presumption;
 use super::record::{Key, Locator, Record};
@@ -56,6 +57,7 @@ pub(super) struct Inner {
     pub somebody: Notify,
     pub figures: Figures,
     pub presumption: Presumption,
+    pub memory: Memory,
     keys: Mutex<KeyCache>,
     in_progress: InProgress,
 }
@@ -108,6 +110,7 @@ impl Store {
             somebody: Notify::new(),
             figures,
             presumption: Presumption::default(),
+            memory: Memory::default(),
             keys: Mutex::default(),
             in_progress: InProgress::default(),
         });
@@ -179,10 +182,11 @@ impl Store {
         let deadline = warrant.deadline + GRACE;
         let (reply, answer) = oneshot::channel();
         self.enqueue(Box::new(Unit::new(mode, warrant, hints, body, reply, running)))?;
-        match self.until(deadline, answer).await? {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(Fault::internal("the lane dropped a unit")),
-            None => Err(Fault::of(Code::OutcomeUnknown).retry_after(1)),
+        // Nothing of the driver's is awaited here, so a caller that goes away interrupts nothing.
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Fault::internal("the lane dropped a unit")),
+            Err(_) => Err(Fault::of(Code::OutcomeUnknown).retry_after(1)),
         }
     }
 
@@ -338,8 +342,18 @@ impl Inner {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).put(user, key);
     }
 
+    /// Of somebody who was erased: what was read of them with it is not kept either.
     pub fn forget_key(&self, user: UserId) {
+        self.memory.forget(user);
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(user);
+    }
+
+    /// What has changed, or may have.
+    pub fn forget(&self, collection: &'static str, id: RecordId) {
+        if is_few(collection) {
+            self.memory.forget_records();
+        }
+        self.copies.forget(collection, id);
     }
 
     pub fn seal_answer(&self, id: &str, answer: &[u8]) -> String {

@@ -242,7 +242,8 @@ impl Copies {
     }
 }
 
-fn is_few(collection: &str) -> bool {
+/// Whether there are few of them; they are roots, all of them.
+pub(super) fn is_few(collection: &str) -> bool {
     matches!(collection, "apps" | "operators" | MODULES)
 }
 

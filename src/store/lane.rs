@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use super::aside::Aside;
 use super::client::Inner;
 use super::settle::settle;
+use super::transaction::abort;
 use super::unit::Operation;
-use super::write;
 
 /// Transactions under way at one time.
 const COMMITTERS: usize = 2;
@@ -154,7 +154,7 @@ impl Lane {
                 // The units of a panic are lost, and told so; the committer and the records are not.
                 if AssertUnwindSafe(settled).catch_unwind().await.is_err() {
                     tracing::error!("a committer panicked");
-                    write::abort(&mut session).await;
+                    abort(&mut session).await;
                 }
                 Landed { session, names, units: count, took: sent.elapsed() }
             });

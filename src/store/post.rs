@@ -3,17 +3,20 @@
 
 use std::collections::HashMap;
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocumentBuf, rawdoc};
-use mongodb::ClientSession;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
-use super::batch::Batch;
+use super::batch::{Batch, Slot};
 use super::client::Inner;
-use super::copies::{Copies, RecordId};
+use super::copies::{Copies, RecordId, is_few};
 use super::lane::Queued;
+use super::load::{about, confirm};
+use super::memory::{CONNECTIONS, Left, Person, USERS, owner};
 use super::posting::{self, Posting};
-use super::record::value;
+use super::record::{By, Locator, value};
+use super::transaction::Transaction;
 use super::trouble::{self, Trouble};
 use super::work::Written;
 use super::write::{IDEMPOTENCY, Units, Updates};
@@ -37,6 +40,8 @@ pub(super) struct Proof {
     pub id: Bson,
     /// What of the records that are copied was changed.
     pub changed: Vec<(&'static str, RecordId)>,
+    /// As what it leaves the people that it has written, and what it has read besides.
+    pub left: Left,
 }
 
 /// What the units have made of the records, and what it takes to write it down.
@@ -50,23 +55,26 @@ type Outbox = mpsc::UnboundedSender<Posting>;
 
 pub(super) async fn post(
     store: &Inner,
-    session: &mut ClientSession,
+    transaction: &mut Transaction<'_>,
     mut posts: Posts<'_>,
     updates: Updates,
 ) -> Result<Prepared, Trouble> {
     if posts.are_none() {
+        confirm(store, &posts.batch.unconfirmed()).await?;
         return Ok(Prepared::Nothing);
     }
+    let recalled = posts.batch.unconfirmed();
     let (outbox, mut made) = mpsc::unbounded_channel();
     let send = async {
         while let Some(posting) = made.recv().await {
-            run(store, session, posting).await?;
+            run(store, transaction, posting).await?;
         }
         Ok(())
     };
-    // Both to their end: a command that is under way must not be dropped.
-    let (sent, proof) = tokio::join!(send, posts.make(store, updates, outbox));
-    let proof = sent.and(proof)?;
+    // All to their end: a command that is under way must not be dropped.
+    let make = posts.make(store, updates, outbox);
+    let (sent, confirmed, proof) = tokio::join!(send, confirm(store, &recalled), make);
+    let proof = sent.and(confirmed).and(proof)?;
     Ok(Prepared::Written(proof))
 }
 
@@ -101,7 +109,7 @@ impl Posts<'_> {
         let first = first.or_else(answer);
         posting::insert(IDEMPOTENCY, answers).into_iter().for_each(put);
         let (collection, id) = first.unwrap_or((Entry::COLLECTION, Bson::Null));
-        Ok(Proof { collection, id, changed: self.changed() })
+        Ok(Proof { collection, id, changed: self.changed(), left: self.left(store) })
     }
 
     /// A person whose data key is gone keeps no notes.
@@ -155,6 +163,39 @@ impl Posts<'_> {
         Ok(answers)
     }
 
+    fn left(&self, store: &Inner) -> Left {
+        let mut ties: HashMap<ObjectId, Vec<(ObjectId, RawDocumentBuf)>> = HashMap::new();
+        let mut records = HashMap::new();
+        for locator in self.units.iter().flat_map(|unit| about(unit.warrant())) {
+            if is_few(locator.collection)
+                && let Some(record) = self.batch.read(&locator)
+            {
+                records.entry(locator.name()).or_insert_with(|| record.to_owned());
+            }
+            let By::Id(Bson::ObjectId(id)) = &locator.by else { continue };
+            let tie = self.batch.on_record(&locator).filter(|_| locator.collection == CONNECTIONS);
+            let Some((tie, owner)) = tie.and_then(|tie| Some((tie, owner(tie)?))) else { continue };
+            let ties = ties.entry(owner).or_default();
+            if ties.iter().all(|(known, _)| known != id) {
+                ties.push((*id, tie.to_owned()));
+            }
+        }
+        let written = self.batch.slots().filter(|it| it.collection == USERS && it.is_advanced());
+        let person = |slot: &Slot| {
+            let user = slot.current()?.to_owned();
+            let id = user.get_object_id("_id").ok()?;
+            let mut person = Person { user, ties: ties.remove(&id).unwrap_or_default() };
+            let before = store.memory.recall(&id);
+            let before = before.filter(|it| it.revision() == slot.revision());
+            let unwritten = |(id, _): &&(ObjectId, RawDocumentBuf)| {
+                !self.batch.knows(&Locator::id(CONNECTIONS, (*id).into()))
+            };
+            person.inherit(before.iter().flat_map(|it| &it.ties).filter(unwritten).cloned());
+            Some((id, person))
+        };
+        Left { people: written.filter_map(person).collect(), records }
+    }
+
     fn changed(&self) -> Vec<(&'static str, RecordId)> {
         let changed = self.batch.slots().filter(|slot| slot.is_changed()).filter_map(|slot| {
             let collection = Copies::keeps(slot.collection)?;
@@ -176,11 +217,16 @@ fn id_of(document: &RawDocumentBuf) -> Option<Bson> {
     value(document, "_id")
 }
 
-async fn run(store: &Inner, session: &mut ClientSession, posting: Posting) -> Result<(), Trouble> {
+async fn run(
+    store: &Inner,
+    transaction: &mut Transaction<'_>,
+    posting: Posting,
+) -> Result<(), Trouble> {
     let named = |trouble| match (trouble, &posting.record) {
         (Trouble::Conflict, Some(record)) => Trouble::Held(record.clone()),
         (trouble, _) => trouble,
     };
+    let session = transaction.session();
     let reply = store.database.run_raw_command(posting.command()).session(session).await;
     let reply: Document = reply.map_err(|error| named(trouble::of(&error)))?;
     if let Some(trouble) = trouble::of_write_errors(posting.collection, &reply) {

@@ -15,7 +15,7 @@ use super::client::Inner;
 use super::lane::Queued;
 use super::trouble::{Trouble, unavailable};
 use super::unit::Operation;
-use super::write::{self, Absence, Manner, Updates};
+use super::write::{self, Absence, Manner, People, Updates};
 use crate::kernel::fault::{Code, Fault};
 
 /// How often a unique value may turn up as taken before that is the answer.
@@ -30,7 +30,8 @@ pub(super) async fn settle(
     session: &mut ClientSession,
     units: Vec<Queued>,
 ) {
-    let mut groups = vec![(units, Attempts::first(store.presumption.holds()))];
+    let (presumes, recalls) = (store.presumption.holds(), store.memory.doubt.holds());
+    let mut groups = vec![(units, Attempts::first(presumes, recalls))];
     while let Some((units, attempts)) = groups.pop() {
         let mut units = without_the_late(units);
         let Some(deadline) = units.iter().map(|unit| unit.warrant().deadline).max() else {
@@ -45,6 +46,9 @@ pub(super) async fn settle(
         store.figures.failed.inc();
         if trouble == Trouble::Duplicate && attempts.presumes {
             store.presumption.failed();
+        }
+        if trouble == Trouble::Conflict && attempts.recalls {
+            store.memory.doubt.failed();
         }
         tracing::debug!(?trouble, units = units.len(), "an attempt failed");
         if let Trouble::Held(record) = &trouble {
@@ -81,6 +85,8 @@ pub(super) async fn settle(
 struct Attempts {
     /// Whether what is going to be created is taken for absent: only until something went wrong.
     presumes: bool,
+    /// Whether people are taken as they were left: the same.
+    recalls: bool,
     conflicts: u32,
     transients: u32,
 }
@@ -93,27 +99,29 @@ enum Next {
 }
 
 impl Attempts {
-    fn first(presumes: bool) -> Self {
-        Self { presumes, ..Self::default() }
+    fn first(presumes: bool, recalls: bool) -> Self {
+        Self { presumes, recalls, ..Self::default() }
     }
 
     /// Once there was a conflict, it is worth knowing where.
     fn manner(self) -> Manner {
         let updates = if self.conflicts == 0 { Updates::Together } else { Updates::OneByOne };
         let absence = if self.presumes { Absence::Presumed } else { Absence::LookedFor };
-        Manner { updates, absence }
+        let people = if self.recalls { People::Recalled } else { People::Read };
+        Manner { updates, absence, people }
     }
 
     /// A half of a group that has failed twice is halved at its first failure.
     fn halved() -> Self {
-        Self { presumes: false, conflicts: 1, transients: 0 }
+        Self { conflicts: 1, ..Self::default() }
     }
 
     fn next(self, trouble: &Trouble, units: usize) -> Next {
-        if self.presumes && *trouble == Trouble::Duplicate {
-            return Next::Again { pause: Duration::ZERO, attempts: Self::first(false) };
+        let taken = self.presumes && *trouble == Trouble::Duplicate;
+        if taken || self.recalls && *trouble == Trouble::Conflict {
+            return Next::Again { pause: Duration::ZERO, attempts: Self::default() };
         }
-        let wary = Self { presumes: false, ..self };
+        let wary = Self { presumes: false, recalls: false, ..self };
         match trouble {
             Trouble::InDoubt => Next::GiveUp(Code::OutcomeUnknown),
             Trouble::Transient(_) => Next::Again {
@@ -200,16 +208,16 @@ mod tests {
 
     #[test]
     fn what_was_presumed_wrongly_is_looked_for_before_it_counts() {
-        let first = Attempts::first(true);
-        assert_eq!(first.manner().absence, Absence::Presumed);
-        let Next::Again { attempts, pause } = first.next(&Trouble::Duplicate, 8) else {
-            panic!("again")
-        };
-        assert_eq!((attempts.manner(), pause), (Manner::WARY, Duration::ZERO));
-        let Next::Again { attempts, .. } = first.next(&Trouble::Conflict, 8) else {
-            panic!("again")
-        };
-        assert_eq!(attempts.manner().absence, Absence::LookedFor);
+        let first = Attempts::first(true, true);
+        let manner = first.manner();
+        assert_eq!((manner.absence, manner.people), (Absence::Presumed, People::Recalled));
+        for trouble in [Trouble::Duplicate, Trouble::Conflict] {
+            let Next::Again { attempts, pause } = first.next(&trouble, 8) else { panic!("again") };
+            assert_eq!((attempts.manner(), pause), (Manner::WARY, Duration::ZERO));
+        }
+        let away = Trouble::Transient(String::new());
+        let Next::Again { attempts, .. } = first.next(&away, 8) else { panic!("again") };
+        assert_eq!(attempts.manner(), Manner::WARY);
     }
 
     #[test]

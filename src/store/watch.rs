@@ -70,7 +70,7 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
             match news(event, node) {
                 News::None => {}
                 News::Somebody => store.somebody.notify_one(),
-                News::Changed(collection, id) => store.copies.forget(collection, id),
+                News::Changed(collection, id) => store.forget(collection, id),
                 News::Erased(user) => store.forget_key(user),
                 News::TheEnd => return Ok(()),
             }

@@ -1,27 +1,26 @@
-//! One transaction for a handful of units: load, apply, post, commit. The driver's session and
-//! every retry of a commit are in this file.
+//! One transaction for a handful of units: load, apply, post, commit.
 //!
 //! An attempt either commits everything that was applied, or leaves no trace and says what went
 //! wrong; `lane` decides who is tried again. Nothing here cannot be repeated: ids and times were
 //! made before, only the nonces of sealing are fresh in each attempt.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bson::{Document, doc};
+use bson::Document;
 use mongodb::ClientSession;
-use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
 use super::keys;
-use super::load::{load, load_answers, wanted_first};
-use super::post::{Posts, Prepared, Proof, breathe, post};
+use super::load::{load, load_answers, recall, wanted_first};
+use super::post::{Posts, Prepared, breathe, post};
 use super::posting;
 use super::presumption::Keys;
 use super::record::Locator;
-use super::trouble::{self, Trouble};
+use super::transaction::Transaction;
+use super::trouble::Trouble;
 use super::unit::{Earlier, Operation};
 use super::work::{Unclosed, Work};
 use crate::crypto::envelope::DataKey;
@@ -31,10 +30,6 @@ use crate::kernel::ids::UserId;
 pub(super) const IDEMPOTENCY: &str = "idempotency";
 /// How often units may ask for further records before they are taken for broken.
 const PASSES_MAX: usize = 8;
-/// For the last look at a commit in doubt, within the time that the caller still waits: a driver
-/// that has just lost its server asks for it again after half a second at the earliest.
-const RECONCILE_WITHIN: Duration = Duration::from_millis(1500);
-const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) type Units = [Box<dyn Operation>];
 
@@ -54,16 +49,25 @@ pub(super) enum Absence {
     LookedFor,
 }
 
+/// Where the people are taken from whom the units are going to change (`memory`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum People {
+    Recalled,
+    Read,
+}
+
 /// How an attempt goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Manner {
     pub updates: Updates,
     pub absence: Absence,
+    pub people: People,
 }
 
 impl Manner {
     /// For a unit by itself, of which something is known to be in its way.
-    pub const WARY: Self = Self { updates: Updates::Together, absence: Absence::LookedFor };
+    pub const WARY: Self =
+        Self { updates: Updates::Together, absence: Absence::LookedFor, people: People::Read };
 }
 
 /// Applies `units` and commits. After `Ok` every unit holds its answer.
@@ -75,48 +79,37 @@ pub(super) async fn attempt(
     manner: Manner,
 ) -> Result<(), Trouble> {
     let deadline = tokio::time::Instant::from_std(deadline);
-    start(session).await?;
-    let prepared = match timeout_at(deadline, prepare(store, session, units, manner)).await {
+    let mut transaction = Transaction::begin(session).await?;
+    let prepared = prepare(store, &mut transaction, units, manner);
+    let prepared = match timeout_at(deadline, prepared).await {
         Ok(prepared) => prepared,
         Err(_) => Err(Trouble::Transient("the database did not answer in time".to_owned())),
     };
     match prepared {
         // What was read may not have reached a majority yet, and an earlier answer that was found there
         // must not be given before it has: the commit waits for that.
-        Ok(Prepared::Nothing) => commit(store, session, None, deadline).await,
+        Ok(Prepared::Nothing) => transaction.commit(store, None, deadline).await,
         Ok(Prepared::Written(proof)) => {
-            let committed = commit(store, session, Some(&proof), deadline).await;
+            let committed = transaction.commit(store, Some(&proof), deadline).await;
             // Before anybody is answered; a commit in doubt may have happened.
             for (collection, id) in proof.changed {
-                store.copies.forget(collection, id);
+                store.forget(collection, id);
+            }
+            if committed.is_ok() {
+                store.memory.keep(proof.left);
             }
             committed
         }
         Err(trouble) => {
-            abort(session).await;
+            transaction.abort().await;
             Err(trouble)
         }
     }
 }
 
-async fn start(session: &mut ClientSession) -> Result<(), Trouble> {
-    let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-    session
-        .start_transaction()
-        .read_concern(ReadConcern::snapshot())
-        .write_concern(majority)
-        .await
-        .map_err(|error| trouble::of(&error))
-}
-
-/// Best effort, and bounded: the server drops what is left open after its lifetime limit.
-pub(super) async fn abort(session: &mut ClientSession) {
-    let _ = tokio::time::timeout(Duration::from_secs(1), session.abort_transaction()).await;
-}
-
 async fn prepare(
     store: &Inner,
-    session: &mut ClientSession,
+    transaction: &mut Transaction<'_>,
     units: &mut Units,
     manner: Manner,
 ) -> Result<Prepared, Trouble> {
@@ -125,9 +118,13 @@ async fn prepare(
     let mut known = HashMap::new();
     match manner.absence {
         Absence::Presumed => batch.presume(units.iter().flat_map(|unit| &unit.hints().creates)),
-        Absence::LookedFor => known = load_answers(store, session, &keys.take_all()).await?,
+        Absence::LookedFor => known = load_answers(store, transaction, &keys.take_all()).await?,
     }
-    load(store, session, &mut batch, wanted_first(units)).await?;
+    if manner.people == People::Recalled {
+        recall(&store.memory, units, &mut batch);
+    }
+    let wanted = wanted_first(units, &batch);
+    load(store, transaction, &mut batch, wanted).await?;
     for pass in 0.. {
         let mut missing = apply_all(store, &mut batch, units, &known).await;
         if missing.is_empty() {
@@ -136,12 +133,15 @@ async fn prepare(
             if missing.is_empty() && doubtful.is_empty() {
                 break;
             }
-            known.extend(load_answers(store, session, &doubtful).await?);
+            known.extend(load_answers(store, transaction, &doubtful).await?);
         }
         if pass == PASSES_MAX {
             // What the others presume has not been proven either: the next attempt looks for it.
             if manner.absence == Absence::Presumed {
                 return Err(Trouble::Duplicate);
+            }
+            if manner.people == People::Recalled {
+                return Err(Trouble::Conflict);
             }
             units.iter_mut().filter(|unit| !unit.answered()).for_each(|unit| {
                 unit.refuse(Fault::internal("a unit asks for records without end"));
@@ -150,10 +150,10 @@ async fn prepare(
         }
         // What this pass has created is not there: it must not hide what the database holds.
         batch.rewind();
-        load(store, session, &mut batch, missing).await?;
+        load(store, transaction, &mut batch, missing).await?;
     }
-    let keys = data_keys(store, session, &mut batch).await?;
-    post(store, session, Posts { batch, units, keys }, manner.updates).await
+    let keys = data_keys(store, transaction, &mut batch).await?;
+    post(store, transaction, Posts { batch, units, keys }, manner.updates).await
 }
 
 /// One pass over all units, in order, from the loaded state; returns what some of them miss.
@@ -205,7 +205,7 @@ async fn apply_all(
 
 fn broken_proviso(batch: &Batch, unit: &dyn Operation) -> Option<Fault> {
     unit.warrant().provisos.iter().find_map(|proviso| {
-        let document = batch.find(&Locator::id(proviso.collection, proviso.id.clone()));
+        let document = batch.on_record(&Locator::id(proviso.collection, proviso.id.clone()));
         (proviso.holds)(document).err()
     })
 }
@@ -214,7 +214,7 @@ fn broken_proviso(batch: &Batch, unit: &dyn Operation) -> Option<Fault> {
 /// created here), or read now.
 async fn data_keys(
     store: &Inner,
-    session: &mut ClientSession,
+    transaction: &mut Transaction<'_>,
     batch: &mut Batch,
 ) -> Result<HashMap<UserId, DataKey>, Trouble> {
     let noted = batch.notes().iter().map(|note| note.user);
@@ -230,7 +230,7 @@ async fn data_keys(
         }
     }
     let locator = |user: &UserId| Locator::id("user_keys", user.0.into());
-    load(store, session, batch, unread.iter().map(locator).collect()).await?;
+    load(store, transaction, batch, unread.iter().map(locator).collect()).await?;
     for user in unread {
         let loaded = batch.loaded(&locator(&user));
         let Some(record) = batch.find(&locator(&user)).or(loaded) else { continue };
@@ -242,38 +242,4 @@ async fn data_keys(
         keys.insert(user, key);
     }
     Ok(keys)
-}
-
-async fn commit(
-    store: &Inner,
-    session: &mut ClientSession,
-    proof: Option<&Proof>,
-    deadline: tokio::time::Instant,
-) -> Result<(), Trouble> {
-    loop {
-        let trouble = match timeout_at(deadline, session.commit_transaction()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => trouble::of_commit(&error),
-            Err(_) => return reconcile(store, proof).await,
-        };
-        if trouble != Trouble::InDoubt {
-            return Err(trouble);
-        }
-        if tokio::time::Instant::now() >= deadline {
-            return reconcile(store, proof).await;
-        }
-        tokio::time::sleep(COMMIT_RETRY_PAUSE).await;
-    }
-}
-
-/// The last resort for a commit in doubt: what a majority knows of it. Absence proves nothing, the
-/// commit may still arrive.
-async fn reconcile(store: &Inner, proof: Option<&Proof>) -> Result<(), Trouble> {
-    let Some(proof) = proof else { return Err(Trouble::InDoubt) };
-    let collection = store.database.collection::<Document>(proof.collection);
-    let look = collection.find_one(doc! { "_id": &proof.id }).read_concern(ReadConcern::majority());
-    match tokio::time::timeout(RECONCILE_WITHIN, look.into_future()).await {
-        Ok(Ok(Some(_))) => Ok(()),
-        _ => Err(Trouble::InDoubt),
-    }
 }
