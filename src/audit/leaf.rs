@@ -14,7 +14,8 @@ use std::cmp::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bson::{Bson, Document, doc};
+use bson::error::Result;
+use bson::{Bson, RawArray, RawBsonRef, RawDocument, doc};
 use serde_json::Value;
 
 use super::tree::{self, Hash};
@@ -27,11 +28,11 @@ const TIME_MAX_MS: i64 = 253_402_300_799_999;
 const TIME_SHAPE: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
 const OBJECT_ID_CHARS: usize = 24;
 
-/// The canonical JSON of an entry as it is stored.
-pub fn canonical(entry: &Document) -> String {
+/// The canonical JSON of an entry as it is stored; an error where that is no BSON.
+pub fn canonical(entry: &RawDocument) -> Result<String> {
     let mut out = Vec::new();
-    document(entry, &mut out);
-    String::from_utf8(out).expect("made of texts")
+    document(entry, &mut out)?;
+    Ok(String::from_utf8(out).expect("made of texts"))
 }
 
 /// The leaf hash of an entry in its canonical form.
@@ -47,50 +48,53 @@ pub fn is_canonical(text: &str) -> bool {
     rewrite(&value, &mut out).is_some() && out == text.as_bytes()
 }
 
-fn document(fields: &Document, out: &mut Vec<u8>) {
-    let mut fields: Vec<_> = fields.iter().collect();
-    fields.sort_unstable_by(|(a, _), (b, _)| utf16_order(a, b));
+fn document(fields: &RawDocument, out: &mut Vec<u8>) -> Result<()> {
+    let mut fields = fields.iter().collect::<Result<Vec<_>>>()?;
+    fields.sort_unstable_by(|(a, _), (b, _)| utf16_order(a.as_str(), b.as_str()));
     out.push(b'{');
     for (at, (name, field)) in fields.into_iter().enumerate() {
         separate(at, out);
-        quote(name, out);
+        quote(name.as_str(), out);
         out.push(b':');
-        value(field, out);
+        value(field, out)?;
     }
     out.push(b'}');
+    Ok(())
 }
 
-fn array(elements: &[Bson], out: &mut Vec<u8>) {
+fn array(elements: &RawArray, out: &mut Vec<u8>) -> Result<()> {
     out.push(b'[');
-    for (at, element) in elements.iter().enumerate() {
+    for (at, element) in elements.into_iter().enumerate() {
         separate(at, out);
-        value(element, out);
+        value(element?, out)?;
     }
     out.push(b']');
+    Ok(())
 }
 
-fn value(value: &Bson, out: &mut Vec<u8>) {
+fn value(value: RawBsonRef<'_>, out: &mut Vec<u8>) -> Result<()> {
     match value {
-        Bson::Document(fields) => document(fields, out),
-        Bson::Array(elements) => array(elements, out),
-        Bson::Null => out.extend_from_slice(b"null"),
-        Bson::Boolean(true) => out.extend_from_slice(b"true"),
-        Bson::Boolean(false) => out.extend_from_slice(b"false"),
-        Bson::String(text) if !is_mistakable(text) => quote(text, out),
-        scalar => quote(&tagged(scalar), out),
+        RawBsonRef::Document(fields) => document(fields, out)?,
+        RawBsonRef::Array(elements) => array(elements, out)?,
+        RawBsonRef::Null => out.extend_from_slice(b"null"),
+        RawBsonRef::Boolean(true) => out.extend_from_slice(b"true"),
+        RawBsonRef::Boolean(false) => out.extend_from_slice(b"false"),
+        RawBsonRef::String(text) if !is_mistakable(text) => quote(text, out),
+        scalar => quote(&tagged(scalar)?, out),
     }
+    Ok(())
 }
 
-fn tagged(scalar: &Bson) -> String {
-    match scalar {
-        Bson::String(text) => format!("s:{text}"),
-        Bson::Int32(number) => format!("i:{number}"),
-        Bson::Int64(number) => format!("i:{number}"),
-        Bson::Double(number) => format!("d:{}", ecmascript(*number)),
-        Bson::ObjectId(id) => id.to_hex(),
-        Bson::DateTime(at) => time(*at),
-        other => as_bson(other),
-    }
+fn tagged(scalar: RawBsonRef<'_>) -> Result<String> {
+    Ok(match scalar {
+        RawBsonRef::String(text) => format!("s:{text}"),
+        RawBsonRef::Int32(number) => format!("i:{number}"),
+        RawBsonRef::Int64(number) => format!("i:{number}"),
+        RawBsonRef::Double(number) => format!("d:{}", ecmascript(number)),
+        RawBsonRef::ObjectId(id) => id.to_hex(),
+        RawBsonRef::DateTime(at) => time(at),
+        other => as_bson(&other.try_into()?),
+    })
 }
 
 /// Whether a text looks like something that is not a text.
@@ -222,11 +226,15 @@ mod tests {
     use super::*;
     use bson::oid::ObjectId;
     use bson::spec::BinarySubtype;
-    use bson::{Binary, Decimal128, Regex};
+    use bson::{Binary, Decimal128, Document, RawDocumentBuf, Regex};
     use proptest::prelude::*;
 
+    fn canonical_of(entry: &Document) -> String {
+        canonical(&RawDocumentBuf::try_from(entry).unwrap()).unwrap()
+    }
+
     fn of(value: impl Into<Bson>) -> String {
-        let text = canonical(&doc! { "v": value.into() });
+        let text = canonical_of(&doc! { "v": value.into() });
         text.strip_prefix("{\"v\":").unwrap().strip_suffix('}').unwrap().to_owned()
     }
 
@@ -335,7 +343,7 @@ mod tests {
         let entry: Document = names.into_iter().map(|name| (name, Bson::Null)).collect();
         let sorted = "{\"\\r\":null,\"1\":null,\"\u{80}\":null,\"\u{f6}\":null,\"\u{20ac}\":null,\
                       \"\u{1f600}\":null,\"\u{fb33}\":null}";
-        assert_eq!(canonical(&entry), sorted);
+        assert_eq!(canonical_of(&entry), sorted);
 
         let text = "\u{20ac}$\u{f}\nA'B\"\\\\\"/\u{7f}\u{8}\u{c}\t";
         assert_eq!(of(text), "\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\u{7f}\\b\\f\\t\"");
@@ -469,7 +477,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_stored_can_be_read_back_from_its_bytes(entry in documents()) {
-            let text = canonical(&entry);
+            let text = canonical_of(&entry);
             prop_assert!(is_canonical(&text), "{}", text);
             let back = read(&serde_json::from_str(&text).unwrap());
             prop_assert_eq!(kept(&back), kept(&entry.into()), "{}", text);

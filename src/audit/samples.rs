@@ -1,7 +1,7 @@
 //! What the tests of this room have in common: a tree as a database would hold it, and a trail.
 
-use bson::doc;
 use bson::oid::ObjectId;
+use bson::rawdoc;
 
 use super::bundle::Writer;
 use super::checkpoint::Checkpoint;
@@ -98,9 +98,10 @@ fn entry(n: u64) -> String {
     let number = i64::try_from(n).unwrap();
     let mut id = [0; 12];
     id[4..].copy_from_slice(&n.to_be_bytes());
-    leaf::canonical(&doc! {
+    let entry = rawdoc! {
         "_id": ObjectId::from_bytes(id),
         "seq": number,
         "changes": { "text": { "old": "i:1 \u{1f600}\n\"\u{7f}", "new": 0.1 } },
-    })
+    };
+    leaf::canonical(&entry).unwrap()
 }

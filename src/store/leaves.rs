@@ -65,7 +65,7 @@ struct Added {
 
 /// What has been added to the trail, and where the stream goes on.
 pub struct News {
-    pub entries: Vec<Document>,
+    pub entries: Vec<RawDocumentBuf>,
     pub position: Document,
 }
 
@@ -195,7 +195,7 @@ impl Store {
             let mut entries = Vec::new();
             while entries.len() < BATCH {
                 let Some(Added { entry }) = stream.next_if_any().await? else { break };
-                entries.push(Document::try_from(&entry)?);
+                entries.push(entry);
                 // What has come already is decoded without waiting, and others wait meanwhile.
                 if entries.len().is_multiple_of(AT_A_STRETCH) {
                     tokio::task::yield_now().await;

@@ -15,35 +15,45 @@ use super::record::{By, Locator, REVISION, value};
 use super::transaction::Transaction;
 use super::trouble::{self, Trouble};
 use super::write::{IDEMPOTENCY, Units};
-use crate::audit::warrant::Warrant;
 
 /// What the units have said that they are going to ask for, and what their provisos are about. What
 /// the batch presumes or recalls is not asked for.
-pub(super) fn wanted_first(units: &Units, batch: &Batch) -> Vec<Locator> {
+pub(super) fn wanted_first(units: &Units, about: &[Locator], batch: &Batch) -> Vec<Locator> {
     let mut wanted: Vec<Locator> = Vec::new();
     for unit in units {
         let hints = unit.hints();
         wanted.extend(hints.changes.iter().chain(&hints.looks).chain(&hints.creates).cloned());
-        wanted.extend(about(unit.warrant()).filter(|locator| !batch.is_on_record(locator)));
     }
+    wanted.extend(about.iter().filter(|locator| !batch.is_on_record(locator)).cloned());
     wanted
 }
 
-/// What the provisos of a unit are about.
-pub(super) fn about(warrant: &Warrant) -> impl Iterator<Item = Locator> {
-    warrant.provisos.iter().map(|proviso| Locator::id(proviso.collection, proviso.id.clone()))
+/// What the provisos of the units are about, each once.
+pub(super) fn about(units: &Units) -> Vec<Locator> {
+    let mut about: Vec<Locator> = Vec::new();
+    for proviso in units.iter().flat_map(|unit| &unit.warrant().provisos) {
+        let is_it = |known: &Locator| {
+            known.collection == proviso.collection
+                && matches!(&known.by, By::Id(id) if *id == proviso.id)
+        };
+        if !about.iter().rev().any(is_it) {
+            about.push(Locator::id(proviso.collection, proviso.id.clone()));
+        }
+    }
+    about
 }
 
 /// Takes those whom the units are going to change as they were left, and of what provisos are about
 /// what is remembered (`memory`).
-pub(super) fn recall(memory: &Memory, units: &Units, batch: &mut Batch) {
+pub(super) fn recall(memory: &Memory, units: &Units, about: &[Locator], batch: &mut Batch) {
     let mut asked: HashSet<ObjectId> = HashSet::new();
-    for locator in units.iter().flat_map(|unit| about(unit.warrant())) {
+    for locator in about {
         match (locator.collection, &locator.by) {
             (CONNECTIONS, By::Id(Bson::ObjectId(id))) => drop(asked.insert(*id)),
-            (collection, _) if is_few(collection) && !batch.is_on_record(&locator) => {
-                let record = memory.record(&locator.name());
-                record.into_iter().for_each(|record| batch.recall_record(&locator, record));
+            (collection, _) if is_few(collection) && !batch.is_on_record(locator) => {
+                if let Some(record) = memory.record(&locator.name()) {
+                    batch.recall_record(locator, record);
+                }
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use super::batch::{Batch, Slot};
 use super::client::Inner;
 use super::copies::{Copies, RecordId, is_few};
 use super::lane::Queued;
-use super::load::{about, confirm};
+use super::load::confirm;
 use super::memory::{CONNECTIONS, Left, Person, USERS, owner};
 use super::posting::{self, Posting};
 use super::record::{By, Locator, value};
@@ -32,7 +32,7 @@ const AT_A_STRETCH: usize = 4;
 pub(super) enum Prepared {
     Nothing,
     /// A document whose presence proves that the transaction was committed.
-    Written(Proof),
+    Written(Box<Proof>),
 }
 
 pub(super) struct Proof {
@@ -48,6 +48,8 @@ pub(super) struct Proof {
 pub(super) struct Posts<'a> {
     pub batch: Batch,
     pub units: &'a mut Units,
+    /// What their provisos are about.
+    pub about: Vec<Locator>,
     pub keys: HashMap<UserId, DataKey>,
 }
 
@@ -75,7 +77,7 @@ pub(super) async fn post(
     let make = posts.make(store, updates, outbox);
     let (sent, confirmed, proof) = tokio::join!(send, confirm(store, &recalled), make);
     let proof = sent.and(confirmed).and(proof)?;
-    Ok(Prepared::Written(proof))
+    Ok(Prepared::Written(Box::new(proof)))
 }
 
 impl Posts<'_> {
@@ -166,14 +168,14 @@ impl Posts<'_> {
     fn left(&self, store: &Inner) -> Left {
         let mut ties: HashMap<ObjectId, Vec<(ObjectId, RawDocumentBuf)>> = HashMap::new();
         let mut records = HashMap::new();
-        for locator in self.units.iter().flat_map(|unit| about(unit.warrant())) {
+        for locator in &self.about {
             if is_few(locator.collection)
-                && let Some(record) = self.batch.read(&locator)
+                && let Some(record) = self.batch.read(locator)
             {
                 records.entry(locator.name()).or_insert_with(|| record.to_owned());
             }
             let By::Id(Bson::ObjectId(id)) = &locator.by else { continue };
-            let tie = self.batch.on_record(&locator).filter(|_| locator.collection == CONNECTIONS);
+            let tie = self.batch.on_record(locator).filter(|_| locator.collection == CONNECTIONS);
             let Some((tie, owner)) = tie.and_then(|tie| Some((tie, owner(tie)?))) else { continue };
             let ties = ties.entry(owner).or_default();
             if ties.iter().all(|(known, _)| known != id) {

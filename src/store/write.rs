@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use bson::Document;
+use bson::{Document, RawDocument};
 use mongodb::ClientSession;
 use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
 use super::keys;
-use super::load::{load, load_answers, recall, wanted_first};
+use super::load::{about, load, load_answers, recall, wanted_first};
 use super::post::{Posts, Prepared, breathe, post};
 use super::posting;
 use super::presumption::Keys;
@@ -23,6 +23,7 @@ use super::transaction::Transaction;
 use super::trouble::Trouble;
 use super::unit::{Earlier, Operation};
 use super::work::{Unclosed, Work};
+use crate::audit::warrant::Proviso;
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::UserId;
@@ -115,15 +116,16 @@ async fn prepare(
 ) -> Result<Prepared, Trouble> {
     let mut batch = Batch::default();
     let mut keys = Keys::of(units);
+    let about = about(units);
     let mut known = HashMap::new();
     match manner.absence {
         Absence::Presumed => batch.presume(units.iter().flat_map(|unit| &unit.hints().creates)),
         Absence::LookedFor => known = load_answers(store, transaction, &keys.take_all()).await?,
     }
     if manner.people == People::Recalled {
-        recall(&store.memory, units, &mut batch);
+        recall(&store.memory, units, &about, &mut batch);
     }
-    let wanted = wanted_first(units, &batch);
+    let wanted = wanted_first(units, &about, &batch);
     load(store, transaction, &mut batch, wanted).await?;
     for pass in 0.. {
         let mut missing = apply_all(store, &mut batch, units, &known).await;
@@ -153,7 +155,7 @@ async fn prepare(
         load(store, transaction, &mut batch, missing).await?;
     }
     let keys = data_keys(store, transaction, &mut batch).await?;
-    post(store, transaction, Posts { batch, units, keys }, manner.updates).await
+    post(store, transaction, Posts { batch, units, about, keys }, manner.updates).await
 }
 
 /// One pass over all units, in order, from the loaded state; returns what some of them miss.
@@ -204,9 +206,20 @@ async fn apply_all(
 }
 
 fn broken_proviso(batch: &Batch, unit: &dyn Operation) -> Option<Fault> {
-    unit.warrant().provisos.iter().find_map(|proviso| {
-        let document = batch.on_record(&Locator::id(proviso.collection, proviso.id.clone()));
-        (proviso.holds)(document).err()
+    let provisos = &unit.warrant().provisos;
+    // Some are about the same record: it is looked up once.
+    let mut looked_up: Vec<(usize, Option<&RawDocument>)> = Vec::with_capacity(provisos.len());
+    provisos.iter().enumerate().find_map(|(at, proviso)| {
+        let same = |(other, _): &&(usize, _)| {
+            let other: &Proviso = &provisos[*other];
+            other.collection == proviso.collection && other.id == proviso.id
+        };
+        let record = match looked_up.iter().find(same) {
+            Some((_, record)) => *record,
+            None => batch.on_record(&Locator::id(proviso.collection, proviso.id.clone())),
+        };
+        looked_up.push((at, record));
+        (proviso.holds)(record).err()
     })
 }
 

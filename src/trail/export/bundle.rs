@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
@@ -114,7 +114,8 @@ async fn proved(
     let ids: Vec<_> = leaves.iter().map(|leaf| leaf.entry_id).collect();
     let mut of_leaves = doc! { "_id": { "$in": ids } };
     of_leaves.extend(condition);
-    let found: Vec<Document> = store.list(pass, Query::of(Entry::COLLECTION, of_leaves)).await?;
+    let entries = Query::of(Entry::COLLECTION, of_leaves);
+    let found: Vec<RawDocumentBuf> = store.list(pass, entries).await?;
     let keyed =
         found.into_iter().filter_map(|entry| Some((entry.get_object_id("_id").ok()?, entry)));
     let entries: HashMap<_, _> = keyed.collect();
@@ -125,7 +126,8 @@ async fn proved(
     let proved = |(leaf, proof): (Leaf, Vec<Hash>)| {
         let id = EntryId(leaf.entry_id);
         let missing = || Fault::internal(format!("entry {id} of a leaf is missing"));
-        let canonical = leaf::canonical(entries.get(&leaf.entry_id).ok_or_else(missing)?);
+        let entry = entries.get(&leaf.entry_id).ok_or_else(missing)?;
+        let canonical = leaf::canonical(entry).map_err(|_| missing())?;
         Ok(Proved { leaf: u64::try_from(leaf.number).unwrap_or(0), canonical, proof })
     };
     leaves.into_iter().zip(proofs).map(proved).collect()

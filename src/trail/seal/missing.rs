@@ -1,7 +1,7 @@
 //! Which entries have no leaf: both are walked through in the order of subject and number, side by
 //! side. Both walks are answered from an index alone: there may be millions, and none of them missing.
 
-use bson::{Document, doc};
+use bson::{RawDocument, doc};
 use serde::Deserialize;
 
 use crate::audit::entry::Entry;
@@ -17,7 +17,7 @@ pub struct Mark {
 
 impl Mark {
     /// That of an entry as it is stored.
-    pub fn of(entry: &Document) -> Result<Self, Fault> {
+    pub fn of(entry: &RawDocument) -> Result<Self, Fault> {
         let broken = |_| Fault::internal("an entry of the trail has no place in a history");
         let subject = entry.get_str("subject").map_err(broken)?.to_owned();
         Ok(Self { subject, seq: entry.get_i64("seq").map_err(broken)? })

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc};
 
 use super::checkpoints::Checkpoints;
 use super::missing::{Mark, Missing};
@@ -126,7 +126,7 @@ impl Sequencer {
 
     async fn append(
         &mut self,
-        entries: &[Document],
+        entries: &[RawDocumentBuf],
         position: Option<Document>,
     ) -> Result<Option<usize>, Fault> {
         if entries.is_empty() {
@@ -151,14 +151,17 @@ impl Sequencer {
     async fn without_leaf(
         &self,
         grant: &Granted<SealTrail>,
-        entries: Vec<Document>,
-    ) -> Result<Vec<Document>, Fault> {
+        entries: Vec<RawDocumentBuf>,
+    ) -> Result<Vec<RawDocumentBuf>, Fault> {
         let ids: Vec<_> = entries.iter().filter_map(|it| it.get_object_id("_id").ok()).collect();
         let sealed = Query::of(LEAVES, doc! { "entry_id": { "$in": ids } });
-        let sealed: Vec<Leaf> = self.store.list(&grant.pass(), sealed).await?;
-        let sealed: HashSet<_> = sealed.into_iter().map(|leaf| leaf.entry_id).collect();
-        let is_new =
-            |entry: &Document| entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id));
+        let sealed = sealed.only(doc! { "entry_id": 1, "_id": 0 });
+        let sealed: Vec<RawDocumentBuf> = self.store.list(&grant.pass(), sealed).await?;
+        let of_leaf = |leaf: &RawDocumentBuf| leaf.get_object_id("entry_id").ok();
+        let sealed: HashSet<_> = sealed.iter().filter_map(of_leaf).collect();
+        let is_new = |entry: &RawDocumentBuf| {
+            entry.get_object_id("_id").is_ok_and(|id| !sealed.contains(&id))
+        };
         Ok(entries.into_iter().filter(is_new).collect())
     }
 
@@ -173,9 +176,9 @@ impl Sequencer {
 }
 
 /// The leaves of entries, in their order.
-pub fn leaves_of(tree: &mut Frontier, entries: &[Document]) -> Result<Vec<Leaf>, Fault> {
-    let leaf = |entry: &Document| {
-        let leaf_hash = leaf::hash(&leaf::canonical(entry));
+pub fn leaves_of(tree: &mut Frontier, entries: &[RawDocumentBuf]) -> Result<Vec<Leaf>, Fault> {
+    let leaf = |entry: &RawDocumentBuf| {
+        let leaf_hash = leaf::hash(&leaf::canonical(entry).map_err(broken)?);
         let Mark { subject, seq } = Mark::of(entry)?;
         let number = number(tree.size());
         let nodes = tree.append(leaf_hash);
@@ -199,7 +202,7 @@ async fn newest(grant: &Granted<SealTrail>, store: &Store) -> Result<Option<Leaf
 
 /// Entries by their marks, in the order asked for. Each subject's are one range of numbers; what stands
 /// between them and was not asked for is left out.
-async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<Document>, Fault> {
+async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<RawDocumentBuf>, Fault> {
     let mut ranges: Vec<Document> = Vec::new();
     for subject in marks.chunk_by(|one, next| one.subject == next.subject) {
         let [first, .., last] = subject else {
@@ -210,7 +213,7 @@ async fn entries(store: &Store, marks: Vec<Mark>) -> Result<Vec<Document>, Fault
         let between = doc! { "$gte": first.seq, "$lte": last.seq };
         ranges.push(doc! { "subject": &first.subject, "seq": between });
     }
-    let mut walk = store.walk::<Document>(Path {
+    let mut walk = store.walk::<RawDocumentBuf>(Path {
         collection: Entry::COLLECTION,
         filter: doc! { "$or": ranges },
         sort: doc! { "subject": 1, "seq": 1 },

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bson::oid::ObjectId;
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{RawDocumentBuf, doc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Finding, Kept, Report, Task};
@@ -140,20 +140,22 @@ async fn looked_at(task: &Task<'_>, leaves: &mut Walk<Leaf>) -> Result<Option<Ha
                 (leaf, entry)
             })
             .collect();
-        let look = |(leaf, raw)| Look::of(leaf, raw);
+        let look = |(leaf, raw): (Leaf, Option<RawDocumentBuf>)| Look::of(leaf, raw.as_ref());
         parts.push(spawn_blocking(move || pairs.into_iter().map(look).collect()));
     }
     Ok(Some(Hashing(parts)))
 }
 
 impl Look {
-    fn of(leaf: Leaf, raw: Option<RawDocumentBuf>) -> Self {
-        let entry = raw.and_then(|raw| Document::try_from(raw.as_ref()).ok());
-        let entry = entry.map(|entry| Named {
-            hash: leaf::hash(&leaf::canonical(&entry)),
-            is_same: entry.get_str("subject").ok() == Some(&leaf.subject)
-                && entry.get_i64("seq").ok() == Some(leaf.seq),
-        });
+    fn of(leaf: Leaf, raw: Option<&RawDocumentBuf>) -> Self {
+        let named = |entry: &RawDocumentBuf| {
+            Some(Named {
+                hash: leaf::hash(&leaf::canonical(entry).ok()?),
+                is_same: entry.get_str("subject").ok() == Some(&leaf.subject)
+                    && entry.get_i64("seq").ok() == Some(leaf.seq),
+            })
+        };
+        let entry = raw.and_then(named);
         Self { leaf, entry }
     }
 }

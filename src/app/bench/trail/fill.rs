@@ -1,7 +1,7 @@
 //! Writing the story, by the raw driver in large batches: entries, their leaves in the order of time,
 //! and in the end the records.
 
-use bson::Document;
+use bson::{Document, RawDocumentBuf};
 use mongodb::Database;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use serde::Serialize;
@@ -68,7 +68,10 @@ impl Writing {
         sealed: usize,
     ) -> Result<(Self, Vec<Document>, Vec<Leaf>), String> {
         let told = self.story.go_on(count)?;
-        let leaves = leaves_of(&mut self.tree, &told[..sealed]);
+        let entries: Result<Vec<_>, _> =
+            told[..sealed].iter().map(RawDocumentBuf::try_from).collect();
+        let entries = entries.map_err(|_| "an entry of the story is no BSON")?;
+        let leaves = leaves_of(&mut self.tree, &entries);
         let leaves = leaves.map_err(|fault| fault.to_string())?;
         Ok((self, told, leaves))
     }
