@@ -7,13 +7,11 @@ use bson::oid::ObjectId;
 use bson::raw::CStr;
 use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
+use super::draft::{Draft, changes, classified, moved, root_of};
 use super::memory::{CONNECTIONS, Person};
-use super::record::{By, Kind, Locator, REVISED_AT, REVISION, Root, value};
+use super::record::{By, Locator, REVISED_AT, REVISION, value};
 use super::work::{Closed, Overlaid, Unclosed};
-use crate::audit::actor::Subject;
 use crate::audit::bytes;
-use crate::audit::change::Change;
-use crate::audit::seal::{self, Classified};
 use crate::kernel::ids::UserId;
 use crate::kernel::time::Timestamp;
 
@@ -70,13 +68,6 @@ enum Made {
     Untouched,
     Of(RawDocumentBuf),
     Nothing,
-}
-
-/// An entry that a unit has caused, before it has its number and time.
-pub(super) struct Draft {
-    pub subject: Subject,
-    root: String,
-    pub changes: Vec<Classified>,
 }
 
 /// A draft with its place in the subject's history.
@@ -371,72 +362,6 @@ impl Slot {
     }
 }
 
-type Sides<'a> = (Option<&'a RawDocument>, Option<&'a RawDocument>);
-
-/// A part that goes to another subject, or to another place of its own, leaves the one and comes to
-/// the other: each history tells its side.
-fn moved<'a>(
-    kind: &Kind,
-    before: Option<&'a RawDocument>,
-    after: Option<&'a RawDocument>,
-) -> Vec<Sides<'a>> {
-    let home = |document| ((kind.subject)(document), (kind.place)(document));
-    match (before, after) {
-        (Some(old), Some(new)) if home(old) != home(new) => vec![(before, None), (None, after)],
-        sides => vec![sides],
-    }
-}
-
-fn changes(
-    kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-) -> bson::error::Result<Vec<Change>> {
-    let nothing = RawDocumentBuf::new();
-    let mut changes = bytes::diff(before.unwrap_or(&nothing), after.unwrap_or(&nothing))?;
-    changes.retain(|change| is_change(kind, &change.path));
-    Ok(changes)
-}
-
-fn classified(
-    kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-    changes: Vec<Change>,
-) -> Option<(Subject, Vec<Classified>)> {
-    let owner = after.or(before)?;
-    if changes.is_empty() {
-        return None;
-    }
-    let place = (kind.place)(owner)?;
-    let classify = |change: Change| {
-        let sensitivity = (kind.sensitivity)(&change.path);
-        let redacted = |value: Bson| seal::redact(&change.path, value, kind.sensitivity);
-        let (old, new) = (change.old.map(redacted), change.new.map(redacted));
-        let path = if place.is_empty() { change.path } else { format!("{place}.{}", change.path) };
-        Classified { change: Change { path, old, new }, sensitivity }
-    };
-    Some(((kind.subject)(owner)?, changes.into_iter().map(classify).collect()))
-}
-
-fn is_change(kind: &Kind, path: &str) -> bool {
-    path != REVISION.as_str() && path != REVISED_AT.as_str() && !(kind.volatile)(path)
-}
-
-fn root_of(
-    kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-) -> Option<Locator> {
-    let document = after.or(before)?;
-    let (collection, field) = match kind.root {
-        Root::Own => (kind.collection, "_id"),
-        Root::Of { collection, field } => (collection, field),
-        Root::None => return None,
-    };
-    Some(Locator::id(collection, value(document, field)?))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -446,12 +371,13 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::audit::actor::Subject;
     use crate::audit::change::apply;
     use crate::audit::seal::Sensitivity;
     use crate::kernel::fault::{Code, Fault};
     use crate::kernel::ids::Name;
     use crate::store::posting::{self, Posting};
-    use crate::store::record::{Key, NO_VOLATILE, Record};
+    use crate::store::record::{Key, Kind, NO_VOLATILE, Record, Root};
     use crate::store::work::{Stop, Work};
 
     #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -595,6 +521,58 @@ mod tests {
         batch.rewind();
         assert!(!batch.knows(&by_face(&new).locator) && !batch.knows(&new.key().locator));
         assert!(batch.entries().is_empty());
+    }
+
+    fn id(byte: u8) -> ObjectId {
+        ObjectId::from_bytes([byte; 12])
+    }
+
+    /// Somebody at revision 4 with a connection, recalled.
+    fn recalled() -> (Batch, Locator, Locator) {
+        let (user, tie) =
+            (Locator::id("users", id(1).into()), Locator::id(CONNECTIONS, id(2).into()));
+        let person = Person {
+            user: bytes_of(&doc! { "_id": id(1), "revision": 4_i64, "revised_at": at(100) }),
+            ties: vec![(id(2), bytes_of(&doc! { "_id": id(2), "user_id": id(1) }))],
+        };
+        let mut batch = Batch::default();
+        batch.recall(&user, &person, &HashSet::from([id(2)]));
+        (batch, user, tie)
+    }
+
+    #[test]
+    fn who_is_recalled_and_not_written_must_be_read_with_all_that_is_theirs() {
+        let (mut batch, user, tie) = recalled();
+        assert!(batch.knows(&user) && batch.is_on_record(&tie));
+        let mut unproven = batch.take_unproven();
+        unproven.sort_by_key(Locator::name);
+        assert_eq!(unproven, [tie.clone(), user.clone()]);
+        assert!(!batch.knows(&user) && !batch.is_on_record(&tie));
+    }
+
+    #[test]
+    fn who_is_recalled_is_proven_by_the_guard_of_what_is_written() {
+        let (mut batch, user, tie) = recalled();
+        batch.advance(&user.name(), at(200));
+        assert!(batch.take_unproven().is_empty() && batch.is_on_record(&tie));
+        let guards: Vec<_> = posting::changes(&batch).expect("BSON");
+        let guard = guards[0].statements[0].get_document("q").expect("a guard");
+        assert_eq!(Document::try_from(guard).ok(), Some(doc! { "_id": id(1), "revision": 4_i64 }));
+    }
+
+    #[test]
+    fn a_connection_that_is_recalled_is_there_for_provisos_alone() {
+        let (batch, _, tie) = recalled();
+        assert!(!batch.knows(&tie) && batch.find(&tie).is_none());
+        assert!(batch.on_record(&tie).is_some());
+    }
+
+    #[test]
+    fn what_is_recalled_for_a_proviso_must_be_read_with_the_same_revision() {
+        let (mut batch, app) = (Batch::default(), Locator::id("apps", "shop".into()));
+        batch.recall_record(&app, bytes_of(&doc! { "_id": "shop", "revision": 7_i64 }));
+        assert_eq!(batch.unconfirmed(), [(app.clone(), 7)]);
+        assert!(batch.take_unproven().is_empty() && batch.on_record(&app).is_some());
     }
 
     #[test]

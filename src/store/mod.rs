@@ -22,6 +22,7 @@ mod company;
 mod copies;
 mod count;
 mod doctor;
+mod draft;
 mod figures;
 mod indexes;
 mod keycheck;

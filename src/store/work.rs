@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bson::oid::ObjectId;
 use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::batch::{Batch, Draft, Note};
+use super::batch::{Batch, Note};
+use super::draft::Draft;
 use super::record::{Key, Kind, Locator, REVISED_AT, REVISION, Record, Root};
 use crate::audit::actor::Subject;
 use crate::audit::bytes;

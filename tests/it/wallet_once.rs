@@ -33,6 +33,25 @@ const DEBITS: usize = 500;
 const APPS: usize = 4;
 
 #[test]
+fn what_another_node_has_given_can_be_spent_and_what_it_has_spent_cannot() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let (shop, id) = stage(&one, 10);
+    let elsewhere = two.with_key(shop.key());
+    let spend = |who, key, amount: i64| debit(who, &id, key, json!({ "amount": amount }));
+
+    spend(&shop, "first", 9).expect(201);
+    let credits = format!("/v1/users/{id}/wallet/credits");
+    elsewhere.with("Idempotency-Key", "more").post(&credits, json!({ "amount": 8 })).expect(201);
+    spend(&shop, "second", 5).expect(201);
+    spend(&elsewhere, "third", 4).expect(201);
+    let refused = spend(&shop, "fourth", 1);
+
+    assert_eq!(refused.refused(402), "insufficient_credits");
+    assert_eq!(balance(&shop, &id), 0);
+}
+
+#[test]
 fn of_500_debits_of_the_last_credit_by_four_apps_through_two_nodes_one_succeeds() {
     let one = Purser::start();
     let two = one.beside("two");

@@ -126,6 +126,68 @@ fn two_nodes_that_change_one_person_lose_nothing_and_double_nothing() {
 }
 
 #[test]
+fn a_person_whom_another_node_has_changed_meanwhile_is_read_again() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let shop = one.app("shop");
+    let (id, _) = shop.register("ada@example.com");
+    let counters = [one.counter(&shop, &id), two.counter(&two.with_key(shop.key()), &id)];
+
+    let counted: Vec<_> = (0..6)
+        .map(|turn| {
+            let (node, counter) = ([&one, &two][turn % 2], &counters[turn % 2]);
+            node.block_on(counter.up()).expect("counted")
+        })
+        .collect();
+
+    assert_eq!(counted, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(numbers(&one, &id), (1..=7).collect::<Vec<i64>>());
+}
+
+/// Whoever was let in at this node and has written here before, so that it remembers them.
+fn known_here(purser: &Purser, shop: &Principal, id: &str) -> impl Fn() -> Code {
+    let counter = purser.counter(shop, id);
+    assert_eq!(purser.block_on(counter.up()).ok(), Some(1));
+    let grant = purser.block_on(counter.admitted());
+    move || purser.block_on(counter.up_by(&grant)).expect_err("refused").code()
+}
+
+#[test]
+fn a_connection_that_another_node_has_cut_is_refused_by_the_node_that_remembers_it() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let shop = one.app("shop");
+    let (id, _) = shop.register("ada@example.com");
+    let refused = known_here(&one, &shop, &id);
+
+    let connection = format!("/v1/users/{id}/connection");
+    two.with_key(shop.key()).delete(&connection).expect(204);
+
+    assert_eq!(refused(), Code::ConnectionInactive);
+    assert_eq!(one.db_count(&id), 1);
+}
+
+#[test]
+fn an_app_that_another_node_has_suspended_is_refused_by_the_node_that_has_not_heard_of_it() {
+    let mongod = Mongod::start();
+    let one = Purser::start_on(&mongod.uri, "unheard", &[("PURSER__SERVER__NODE", "one")]);
+    let two = one.beside("two");
+    let shop = one.app("shop");
+    let (id, _) = shop.register("ada@example.com");
+    let admin = two.with_key(one.admin().key()).with("If-Match", "*");
+    let refused = known_here(&one, &shop, &id);
+
+    let deaf = doc! { "failCommands": ["getMore"], "blockConnection": true, "blockTimeMS": 5000 };
+    mongod.fail("alwaysOn", deaf);
+    admin.patch("/v1/admin/apps/shop", json!({ "status": "suspended" })).expect(200);
+    let refused = refused();
+    mongod.heal();
+
+    assert_eq!(refused, Code::AppSuspended);
+    assert_eq!(one.db_count(&id), 1);
+}
+
+#[test]
 fn two_nodes_that_register_one_person_at_once_make_one_record() {
     let one = Purser::start();
     let two = Purser::start_on(&one.uri, &one.database, &[("PURSER__SERVER__NODE", "two")]);
@@ -474,8 +536,9 @@ fn a_full_queue_turns_the_next_away_and_keeps_what_it_holds() {
             let name = format!("Name {n}");
             scope.spawn(move || tell.send(rename(shop, id, &name)).expect("somebody listens"));
         };
-        let error = doc! { "failCommands": ["commitTransaction"], "errorCode": 91 };
-        let before = mongod.fail("alwaysOn", error);
+        let slow = doc! { "failCommands": ["commitTransaction"], "blockConnection": true,
+        "blockTimeMS": 3000 };
+        let before = mongod.fail("alwaysOn", slow);
         ask(0);
         mongod.entered(before);
         (1..=12).for_each(ask);
