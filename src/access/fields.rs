@@ -1,7 +1,6 @@
-//! Looking into a record, whether it is a copy in the database's own form or a document that the
-//! write path has loaded: the rules are asked of both.
+//! Looking into a record in the database's own form: so it is at the door and in the transaction.
 
-use bson::{Bson, Document, RawBsonRef, RawDocument};
+use bson::{RawBsonRef, RawDocument};
 
 use crate::kernel::time::Timestamp;
 
@@ -18,37 +17,6 @@ pub trait Fields {
 
     fn lists(&self, name: &str, text: &str) -> bool {
         self.texts(name).contains(&text)
-    }
-}
-
-impl Fields for Document {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.get_str(name).ok()
-    }
-
-    fn time(&self, name: &str) -> Option<Timestamp> {
-        self.get_datetime(name).ok().copied()
-    }
-
-    fn number(&self, name: &str) -> Option<i64> {
-        self.get_i64(name).ok()
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.get_bool(name).unwrap_or(false)
-    }
-
-    fn part(&self, name: &str) -> Option<&Self> {
-        self.get_document(name).ok()
-    }
-
-    fn texts(&self, name: &str) -> Vec<&str> {
-        self.get_array(name).into_iter().flatten().filter_map(Bson::as_str).collect()
-    }
-
-    fn element(&self, name: &str, id: &str) -> Option<&Self> {
-        let elements = self.get_array(name).into_iter().flatten().filter_map(Bson::as_document);
-        elements.into_iter().find(|element| element.text("id") == Some(id))
     }
 }
 

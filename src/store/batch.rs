@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 use bson::raw::CStr;
 use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::draft::{Draft, changes, classified, moved, root_of};
+use super::draft::{Draft, classified, moved, root_of};
 use super::memory::{CONNECTIONS, Person};
 use super::record::{By, Locator, REVISED_AT, REVISION, value};
 use super::work::{Closed, Overlaid, Unclosed};
@@ -245,12 +245,10 @@ impl Batch {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut missing = Vec::new();
         for Overlaid { name, kind, document } in overlay {
-            for (before, after) in moved(kind, self.get(name), document.as_deref()) {
-                let changes = changes(kind, before, after).map_err(|_| Unclosed::NoBson)?;
-                let Some((subject, changes)) = classified(kind, before, after, changes) else {
-                    continue;
-                };
-                let Some(root) = root_of(kind, before, after) else { continue };
+            for sides in moved(kind, self.get(name), document.as_deref()) {
+                let classified = classified(kind, sides).map_err(|_| Unclosed::NoBson)?;
+                let Some((subject, changes)) = classified else { continue };
+                let Some(root) = root_of(kind, sides) else { continue };
                 let name = root.name();
                 let created_here = overlay.iter().any(|other| other.name == name);
                 if !created_here && !self.is_loaded(&name) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReadPreference, WriteConcern};
 use mongodb::{Client, Database};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -384,6 +384,8 @@ async fn client(config: &Settings, figures: &Figures) -> Result<Client, String> 
     options.server_selection_timeout = Some(Duration::from_millis(config.selection_timeout_ms));
     options.heartbeat_freq = Some(Duration::from_secs(2));
     options.read_concern = Some(ReadConcern::majority());
+    // Whatever the connection string says: what is asked beside a transaction is asked of its server.
+    options.selection_criteria = Some(ReadPreference::Primary.into());
     let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
     options.write_concern = Some(majority);
     figures.listen(config, &mut options);

@@ -33,28 +33,17 @@ pub(super) fn moved<'a>(
     }
 }
 
-pub(super) fn changes(
+/// Whose record has changed, and how; `None` where it has not.
+pub(super) fn classified(
     kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-) -> bson::error::Result<Vec<Change>> {
+    (before, after): Sides<'_>,
+) -> bson::error::Result<Option<(Subject, Vec<Classified>)>> {
     let nothing = RawDocumentBuf::new();
     let mut changes = bytes::diff(before.unwrap_or(&nothing), after.unwrap_or(&nothing))?;
     changes.retain(|change| is_change(kind, &change.path));
-    Ok(changes)
-}
-
-pub(super) fn classified(
-    kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-    changes: Vec<Change>,
-) -> Option<(Subject, Vec<Classified>)> {
-    let owner = after.or(before)?;
-    if changes.is_empty() {
-        return None;
-    }
-    let place = (kind.place)(owner)?;
+    let owner = after.or(before).filter(|_| !changes.is_empty());
+    let home = owner.and_then(|owner| Some(((kind.subject)(owner)?, (kind.place)(owner)?)));
+    let Some((subject, place)) = home else { return Ok(None) };
     let classify = |change: Change| {
         let sensitivity = (kind.sensitivity)(&change.path);
         let redacted = |value: Bson| seal::redact(&change.path, value, kind.sensitivity);
@@ -62,18 +51,14 @@ pub(super) fn classified(
         let path = if place.is_empty() { change.path } else { format!("{place}.{}", change.path) };
         Classified { change: Change { path, old, new }, sensitivity }
     };
-    Some(((kind.subject)(owner)?, changes.into_iter().map(classify).collect()))
+    Ok(Some((subject, changes.into_iter().map(classify).collect())))
 }
 
 fn is_change(kind: &Kind, path: &str) -> bool {
     path != REVISION.as_str() && path != REVISED_AT.as_str() && !(kind.volatile)(path)
 }
 
-pub(super) fn root_of(
-    kind: &Kind,
-    before: Option<&RawDocument>,
-    after: Option<&RawDocument>,
-) -> Option<Locator> {
+pub(super) fn root_of(kind: &Kind, (before, after): Sides<'_>) -> Option<Locator> {
     let document = after.or(before)?;
     let (collection, field) = match kind.root {
         Root::Own => (kind.collection, "_id"),

@@ -78,8 +78,8 @@ pub(super) struct Left {
 pub(super) struct Memory {
     people: Mutex<People>,
     records: Mutex<HashMap<String, RawDocumentBuf>>,
-    /// Somebody else writes the same people.
-    pub doubt: Presumption,
+    /// Lost for a while when somebody else writes the same people.
+    pub trust: Presumption,
 }
 
 #[derive(Default)]

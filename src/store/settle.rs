@@ -30,7 +30,7 @@ pub(super) async fn settle(
     session: &mut ClientSession,
     units: Vec<Queued>,
 ) {
-    let (presumes, recalls) = (store.presumption.holds(), store.memory.doubt.holds());
+    let (presumes, recalls) = (store.presumption.holds(), store.memory.trust.holds());
     let mut groups = vec![(units, Attempts::first(presumes, recalls))];
     while let Some((units, attempts)) = groups.pop() {
         let mut units = without_the_late(units);
@@ -48,7 +48,7 @@ pub(super) async fn settle(
             store.presumption.failed();
         }
         if trouble == Trouble::Conflict && attempts.recalls {
-            store.memory.doubt.failed();
+            store.memory.trust.failed();
         }
         tracing::debug!(?trouble, units = units.len(), "an attempt failed");
         if let Trouble::Held(record) = &trouble {

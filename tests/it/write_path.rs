@@ -125,12 +125,17 @@ fn two_nodes_that_change_one_person_lose_nothing_and_double_nothing() {
     assert_eq!(numbers(&one, &id), (1..=65).collect::<Vec<i64>>());
 }
 
+/// Two nodes, an app and a person of it.
+fn two_nodes() -> (Purser, Purser, Principal, String) {
+    let one = Purser::start();
+    let (two, shop) = (one.beside("two"), one.app("shop"));
+    let (id, _) = shop.register("ada@example.com");
+    (one, two, shop, id)
+}
+
 #[test]
 fn a_person_whom_another_node_has_changed_meanwhile_is_read_again() {
-    let one = Purser::start();
-    let two = one.beside("two");
-    let shop = one.app("shop");
-    let (id, _) = shop.register("ada@example.com");
+    let (one, two, shop, id) = two_nodes();
     let counters = [one.counter(&shop, &id), two.counter(&two.with_key(shop.key()), &id)];
 
     let counted: Vec<_> = (0..6)
@@ -154,10 +159,7 @@ fn known_here(purser: &Purser, shop: &Principal, id: &str) -> impl Fn() -> Code 
 
 #[test]
 fn a_connection_that_another_node_has_cut_is_refused_by_the_node_that_remembers_it() {
-    let one = Purser::start();
-    let two = one.beside("two");
-    let shop = one.app("shop");
-    let (id, _) = shop.register("ada@example.com");
+    let (one, two, shop, id) = two_nodes();
     let refused = known_here(&one, &shop, &id);
 
     let connection = format!("/v1/users/{id}/connection");
@@ -185,6 +187,21 @@ fn an_app_that_another_node_has_suspended_is_refused_by_the_node_that_has_not_he
 
     assert_eq!(refused, Code::AppSuspended);
     assert_eq!(one.db_count(&id), 1);
+}
+
+#[test]
+fn the_primary_is_asked_whatever_the_connection_string_prefers() {
+    let purser = Purser::start();
+    let uri = format!("{}&readPreference=secondary", purser.uri);
+    let other = Purser::start_on(&uri, &purser.database, &[("PURSER__SERVER__NODE", "two")]);
+    // That is done by the other one; the harness asks whom the connection string says.
+    let other = other.without_replay();
+    let shop = other.with_key(purser.app("shop").key());
+
+    let (id, _) = shop.register("ada@example.com");
+
+    assert_eq!(rename(&shop, &id, "Ada").status, 200);
+    shop.get(&format!("/v1/users/{id}")).expect(200);
 }
 
 #[test]

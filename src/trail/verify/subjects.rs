@@ -190,7 +190,7 @@ fn put_part(
     kind: &Kind,
     document: Document,
 ) {
-    let Ok(raw) = RawDocumentBuf::try_from(&document) else { return };
+    let raw = RawDocumentBuf::try_from(&document).expect("what was read is BSON");
     let (Some(subject), Some(place)) = ((kind.subject)(&raw), (kind.place)(&raw)) else { return };
     let (revision, record) = records.entry(subject.to_string()).or_default();
     if matches!(kind.root, Root::Own) {
