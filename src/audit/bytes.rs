@@ -20,6 +20,24 @@ fn documents(
     after: &RawDocument,
     out: &mut Vec<Change>,
 ) -> Result<()> {
+    pairs(before, after, &mut |key, old, new| {
+        let path = join(prefix, key.as_str());
+        if let (Some(RawBsonRef::Document(old)), Some(RawBsonRef::Document(new))) = (old, new) {
+            return documents(&path, old, new, out);
+        }
+        let (old, new) =
+            (old.map(Bson::try_from).transpose()?, new.map(Bson::try_from).transpose()?);
+        values(&path, old.as_ref(), new.as_ref(), out);
+        Ok(())
+    })
+}
+
+/// Tells each field in which the two differ, with both of its values.
+fn pairs<'a>(
+    before: &'a RawDocument,
+    after: &'a RawDocument,
+    tell: &mut dyn FnMut(&'a CStr, Option<RawBsonRef<'a>>, Option<RawBsonRef<'a>>) -> Result<()>,
+) -> Result<()> {
     // Mostly both have the same fields in the same order.
     let mut beside = after.iter();
     let mut alike = true;
@@ -32,101 +50,112 @@ fn documents(
                 after.get(key)?
             }
         };
-        match (old, new) {
-            (old, Some(new)) if old == new => {}
-            (RawBsonRef::Document(old), Some(RawBsonRef::Document(new))) => {
-                documents(&join(prefix, key.as_str()), old, new, out)?;
-            }
-            _ => {
-                let (old, new) = (Bson::try_from(old)?, new.map(Bson::try_from).transpose()?);
-                values(&join(prefix, key.as_str()), Some(&old), new.as_ref(), out);
-            }
+        if new != Some(old) {
+            tell(key, Some(old), new)?;
         }
     }
     let rest = if alike { beside } else { after.iter() };
     for field in rest {
         let (key, new) = field?;
         if alike || before.get(key)?.is_none() {
-            values(&join(prefix, key.as_str()), None, Some(&Bson::try_from(new)?), out);
+            tell(key, None, Some(new))?;
         }
     }
     Ok(())
 }
 
-/// `document` with the changes made to it. A path that does not fit it is an error: the trail and the
-/// record have parted.
-pub fn apply(
+/// `document` with what differs between two sides of it. What they do not know stays as it is. A
+/// difference that does not fit it is an error: the trail and the record have parted.
+pub fn revise(
     document: &RawDocument,
-    changes: &[Change],
+    before: &RawDocument,
+    after: &RawDocument,
 ) -> std::result::Result<RawDocumentBuf, String> {
-    let steps: Vec<Step> = changes.iter().map(|it| (it.path.as_str(), it.new.as_ref())).collect();
-    applied(document, &steps)
+    revised(document, &fields(before)?, &fields(after)?)
 }
 
-/// A path from here on, and what is to stand there.
-type Step<'a> = (&'a str, Option<&'a Bson>);
-/// The same below a field, or of the field itself.
-type Below<'a> = (Option<&'a str>, Option<&'a Bson>);
+type Fields<'a> = Vec<(&'a CStr, RawBsonRef<'a>)>;
 
-fn applied(
+fn fields(document: &RawDocument) -> std::result::Result<Fields<'_>, String> {
+    document.iter().collect::<Result<_>>().map_err(|_| "a record that is no BSON".to_owned())
+}
+
+fn of<'a>(fields: &Fields<'a>, name: &CStr) -> Option<RawBsonRef<'a>> {
+    fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+}
+
+fn revised(
     document: &RawDocument,
-    steps: &[Step<'_>],
+    before: &Fields<'_>,
+    after: &Fields<'_>,
 ) -> std::result::Result<RawDocumentBuf, String> {
-    let mut rest: Vec<(&str, Vec<Below>)> = Vec::new();
-    for (path, new) in steps {
-        let (head, tail) = path.split_once('.').map_or((*path, None), |(h, t)| (h, Some(t)));
-        match rest.iter_mut().find(|(name, _)| *name == head) {
-            Some((_, steps)) => steps.push((tail, *new)),
-            None => rest.push((head, vec![(tail, *new)])),
-        }
-    }
-    let broken = |_| "a record that is no BSON".to_owned();
     let mut result = RawDocumentBuf::new();
-    for field in document {
-        let (key, value) = field.map_err(broken)?;
-        match rest.iter().position(|(name, _)| *name == key.as_str()) {
-            None => result.append(key, value),
-            Some(at) => {
-                let (name, steps) = rest.remove(at);
-                put(&mut result, name, Some(value), &steps)?;
-            }
+    let stored = fields(document)?;
+    for (key, value) in &stored {
+        match (of(before, key), of(after, key)) {
+            (old, new) if old == new => result.append(*key, *value),
+            (old, new) => put(&mut result, key, Some(*value), old, new)?,
         }
     }
-    rest.iter().try_for_each(|(name, steps)| put(&mut result, name, None, steps))?;
+    let gone = before.iter().filter(|(key, _)| of(after, key).is_none());
+    for (key, new) in
+        gone.map(|(key, _)| (key, None)).chain(after.iter().map(|(key, new)| (key, Some(*new))))
+    {
+        let old = of(before, key);
+        if old != new && of(&stored, key).is_none() {
+            put(&mut result, key, None, old, new)?;
+        }
+    }
     Ok(result)
 }
 
-/// Appends what the steps make of a field.
+/// `None` where no document stands that could be revised.
+fn below(
+    stored: Option<RawBsonRef<'_>>,
+    before: &Fields<'_>,
+    after: &Fields<'_>,
+) -> Option<std::result::Result<RawDocumentBuf, String>> {
+    match stored {
+        Some(RawBsonRef::Document(stored)) => Some(revised(stored, before, after)),
+        None => Some(revised(&RawDocumentBuf::new(), before, after)),
+        Some(_) => None,
+    }
+}
+
+/// Appends what becomes of a field that differs.
 fn put(
     result: &mut RawDocumentBuf,
-    name: &str,
-    before: Option<RawBsonRef<'_>>,
-    steps: &[Below<'_>],
+    key: &CStr,
+    stored: Option<RawBsonRef<'_>>,
+    old: Option<RawBsonRef<'_>>,
+    new: Option<RawBsonRef<'_>>,
 ) -> std::result::Result<(), String> {
-    let unfit = || format!("{name} does not fit the record");
-    let key: &CStr = name.try_into().map_err(|_| unfit())?;
-    let further: Option<Vec<Step>> =
-        steps.iter().map(|(path, new)| path.map(|path| (path, *new))).collect();
-    match (before, further) {
-        (Some(RawBsonRef::Document(inner)), Some(further)) => {
-            result.append(key, applied(inner, &further)?);
+    let unfit = || format!("{} does not fit the record", key.as_str());
+    match (stored, old, new) {
+        // Nothing stands there that the sides do not know.
+        (Some(stored), Some(old), Some(new)) if stored == old => result.append(key, new),
+        (stored, Some(RawBsonRef::Document(old)), Some(RawBsonRef::Document(new))) => {
+            result.append(key, below(stored, &fields(old)?, &fields(new)?).ok_or_else(unfit)??);
         }
-        (None, Some(further)) => result.append(key, applied(&RawDocumentBuf::new(), &further)?),
-        (before, _) => {
-            // Elements of an array, or the field as a whole.
-            let before = before.map(Bson::try_from).transpose().map_err(|_| unfit())?;
+        (stored, None, Some(RawBsonRef::Document(new))) if new.iter().next().is_some() => {
+            result.append(key, below(stored, &Fields::new(), &fields(new)?).ok_or_else(unfit)??);
+        }
+        (stored, Some(RawBsonRef::Array(old)), Some(RawBsonRef::Array(new))) => {
+            // Elements by their id, or the field as a whole.
+            let taken = |value: RawBsonRef<'_>| Bson::try_from(value).map_err(|_| unfit());
+            let (old, new) = (taken(RawBsonRef::Array(old))?, taken(RawBsonRef::Array(new))?);
+            let mut changes = Vec::new();
+            values(key.as_str(), Some(&old), Some(&new), &mut changes);
             let mut taken_apart = Document::new();
-            taken_apart.extend(before.map(|before| (name.to_owned(), before)));
-            let whole = steps.iter().map(|(path, new)| Change {
-                path: path.map_or_else(|| name.to_owned(), |path| join(name, path)),
-                old: None,
-                new: new.cloned(),
-            });
-            change::apply(&mut taken_apart, &whole.collect::<Vec<_>>())?;
-            if let Some(after) = taken_apart.remove(name) {
+            let stored = stored.map(taken).transpose()?;
+            taken_apart.extend(stored.map(|stored| (key.as_str().to_owned(), stored)));
+            change::apply(&mut taken_apart, &changes)?;
+            if let Some(after) = taken_apart.remove(key.as_str()) {
                 result.append(key, RawBson::try_from(after).map_err(|_| unfit())?);
             }
         }
+        (_, _, Some(new)) => result.append(key, new),
+        (_, _, None) => {}
     }
     Ok(())
 }
@@ -146,25 +175,14 @@ pub fn with(document: &RawDocument, fields: &[(&CStr, RawBsonRef<'_>)]) -> Resul
     Ok(result)
 }
 
-/// The difference as an update for MongoDB: `$set` and `$unset` by path, an array always whole (its
-/// elements have no stable address there). `None` when nothing changed.
+/// The difference as an update for MongoDB: `$set` and `$unset` by the longest path that leads through
+/// documents on both sides. An array is always whole (its elements have no stable address there), and so
+/// is what is new. `None` when nothing changed.
 pub fn update(before: &RawDocument, after: &RawDocument) -> Result<Option<RawDocumentBuf>> {
     let (mut sets, mut unsets) = (RawDocumentBuf::new(), RawDocumentBuf::new());
-    let changes = diff(before, after)?;
-    let mut last = "";
-    for change in &changes {
-        let path = address(before, after, &change.path)?;
-        // What lies below one address comes one after the other.
-        if path == last {
-            continue;
-        }
-        last = path;
-        let key: &CStr = path.try_into()?;
-        match value_at(after, path)? {
-            Some(value) => sets.append(key, value),
-            None => unsets.append(key, ""),
-        }
-    }
+    pairs(before, after, &mut |key, old, new| {
+        statements(key.as_str(), old, new, &mut sets, &mut unsets)
+    })?;
     let mut update = RawDocumentBuf::new();
     if !sets.is_empty() {
         update.append(cstr!("$set"), &sets);
@@ -175,29 +193,23 @@ pub fn update(before: &RawDocument, after: &RawDocument) -> Result<Option<RawDoc
     Ok((!update.is_empty()).then_some(update))
 }
 
-/// The longest part of `path` that leads through documents only, on both sides, and does not
-/// start below something that is not there yet (that is set as a whole).
-fn address<'a>(before: &RawDocument, after: &RawDocument, path: &'a str) -> Result<&'a str> {
-    for (end, _) in path.match_indices('.') {
-        let part = &path[..end];
-        let leads_on = |side: &RawDocument| -> Result<bool> {
-            Ok(matches!(value_at(side, part)?, Some(RawBsonRef::Document(_))))
-        };
-        if !leads_on(before)? || !leads_on(after)? {
-            return Ok(part);
+fn statements(
+    path: &str,
+    old: Option<RawBsonRef<'_>>,
+    new: Option<RawBsonRef<'_>>,
+    sets: &mut RawDocumentBuf,
+    unsets: &mut RawDocumentBuf,
+) -> Result<()> {
+    match (old, new) {
+        (Some(RawBsonRef::Document(old)), Some(RawBsonRef::Document(new))) => {
+            pairs(old, new, &mut |key, old, new| {
+                statements(&join(path, key.as_str()), old, new, sets, unsets)
+            })?;
         }
+        (_, Some(new)) => sets.append(<&CStr>::try_from(path)?, new),
+        (_, None) => unsets.append(<&CStr>::try_from(path)?, ""),
     }
-    Ok(path)
-}
-
-fn value_at<'a>(document: &'a RawDocument, path: &str) -> Result<Option<RawBsonRef<'a>>> {
-    match path.split_once('.') {
-        None => document.get(path),
-        Some((head, rest)) => match document.get(head)? {
-            Some(RawBsonRef::Document(inner)) => value_at(inner, rest),
-            _ => Ok(None),
-        },
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -210,6 +222,18 @@ mod tests {
 
     fn bytes(document: &Document) -> RawDocumentBuf {
         RawDocumentBuf::try_from(document).expect("BSON")
+    }
+
+    /// Adds fields of names that nobody else uses, here and in documents below.
+    fn widen(document: &mut Document, more: &Document) {
+        for (key, value) in more {
+            if let (Some(Bson::Document(inner)), Bson::Document(more)) =
+                (document.get_mut(key), value)
+            {
+                widen(inner, more);
+            }
+            document.insert(format!("x{key}"), value.clone());
+        }
     }
 
     fn updated(before: &Document, after: &Document) -> Document {
@@ -251,10 +275,22 @@ mod tests {
 
     #[test]
     fn a_path_through_something_else_does_not_fit() {
-        let change = Change { path: "plan.name".to_owned(), old: None, new: Some("gold".into()) };
-        assert!(apply(&bytes(&doc! { "plan": null }), std::slice::from_ref(&change)).is_err());
-        let made = apply(&bytes(&doc! {}), &[change]).expect("fits");
-        assert_eq!(made, bytes(&doc! { "plan": { "name": "gold" } }));
+        let (before, after) =
+            (bytes(&doc! { "plan": {} }), bytes(&doc! { "plan": { "name": "gold" } }));
+        assert!(revise(&bytes(&doc! { "plan": null }), &before, &after).is_err());
+        assert_eq!(revise(&bytes(&doc! {}), &before, &after), Ok(after.clone()));
+    }
+
+    #[test]
+    fn what_the_two_sides_do_not_know_stays_in_its_place() {
+        let stored = doc! { "a": 1, "lots": [{ "id": "x", "left": 5, "more": true }], "p": { "q": 1, "r": 2 } };
+        let before = doc! { "lots": [{ "id": "x", "left": 5 }], "p": { "q": 1 } };
+        let after = doc! { "lots": [{ "id": "x", "left": 4 }], "p": { "q": 3 }, "new": true };
+        let revised = revise(&bytes(&stored), &bytes(&before), &bytes(&after)).expect("fits");
+        let expected = doc! {
+            "a": 1, "lots": [{ "id": "x", "left": 4, "more": true }], "p": { "q": 3, "r": 2 }, "new": true,
+        };
+        assert_eq!(revised, bytes(&expected));
     }
 
     proptest! {
@@ -265,8 +301,20 @@ mod tests {
             let mut expected = a.clone();
             change::apply(&mut expected, &changes).expect("fits");
             prop_assert_eq!(&expected, &b);
-            let made = apply(&bytes(&a), &changes).expect("fits");
-            prop_assert_eq!(Document::try_from(&made).expect("BSON"), b);
+        }
+
+        #[test]
+        fn a_record_is_revised_as_its_changes_say(
+            before in document(), after in document(), more in document(),
+        ) {
+            let mut stored = before.clone();
+            widen(&mut stored, &more);
+            if more.is_empty() {
+                stored.remove("a"); // what the record lacks, its type may fill in
+            }
+            let revised = revise(&bytes(&stored), &bytes(&before), &bytes(&after)).expect("fits");
+            change::apply(&mut stored, &change::diff(&before, &after)).expect("fits");
+            prop_assert_eq!(Document::try_from(&revised).expect("BSON"), stored);
         }
 
         #[test]

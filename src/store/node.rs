@@ -14,6 +14,8 @@ use crate::kernel::fault::Fault;
 use crate::kernel::time::{self, Clock};
 
 pub(super) const META: &str = "meta";
+/// How the ids of nodes begin there.
+pub(super) const NODES: &str = "node:";
 /// A node that has said nothing for so long is dead.
 const SILENCE_MS: i64 = 30 * time::SECOND_MS;
 
@@ -38,7 +40,7 @@ impl Node {
     ) -> Self {
         Self {
             database: database.clone(),
-            id: format!("node:{name}").into(),
+            id: format!("{NODES}{name}").into(),
             sessions: sessions.iter().map(|session| session.id().clone()).collect(),
             sealing_with: sealing_with.into(),
             clock,
@@ -132,7 +134,7 @@ impl Node {
         let found = async { meta.find(otherwise).await?.try_collect::<Vec<Document>>().await };
         let found = found.await.map_err(|error| trouble::fault(&error))?;
         let told = |node: Document| {
-            let name = node.get_str("_id").unwrap_or_default().trim_start_matches("node:");
+            let name = node.get_str("_id").unwrap_or_default().trim_start_matches(NODES);
             (name.to_owned(), node.get_str("sealing_with").ok().map(str::to_owned))
         };
         Ok(found.into_iter().map(told).collect())

@@ -15,7 +15,7 @@ use mongodb::error::Error;
 
 use super::client::Inner;
 use super::copies::{COPIED, Copies, RecordId};
-use super::node::META;
+use super::node::{META, NODES};
 use super::trouble;
 use crate::kernel::ids::UserId;
 
@@ -104,16 +104,12 @@ fn pipeline(database: &str) -> Vec<Bson> {
     };
     // Whole, a namespace is compared as it stands in the log; by its parts with an expression for each.
     let of = |collection: &str| doc! { "db": database, "coll": collection };
-    let copied: Vec<_> = COPIED.iter().map(|collection| of(collection)).collect();
-    let of_copied = doc! { "$or": [
-        { "ns": { "$in": copied } },
-        { "ns": of(META), "documentKey._id": { "$gte": "node:", "$lt": "node;" } },
-        { "ns": of(USER_KEYS), "operationType": "delete" },
-        { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
-    ] };
+    let watched: Vec<_> = COPIED.iter().chain(&[META, USER_KEYS]).map(|name| of(name)).collect();
     vec![
         doc! { "$changeStream": {} }.into(),
-        doc! { "$match": of_copied }.into(),
+        // The server asks this of everything that anybody writes: one question, and `news` has the others.
+        // With its database each collection is dropped, too.
+        doc! { "$match": { "ns": { "$in": watched } } }.into(),
         doc! { "$project": {
             "operationType": 1, "ns.coll": 1, "documentKey": 1,
             "fields": { "$cond": [
@@ -142,14 +138,15 @@ fn news(event: &Document, node: &str) -> News {
     let collection = event.get_document("ns").ok().and_then(|ns| ns.get_str("coll").ok());
     let id = event.get_document("documentKey").ok().and_then(|key| key.get("_id"));
     let (Some(collection), Some(id)) = (collection, id) else { return News::TheEnd };
+    let is_gone = event.get_str("operationType").ok() == Some("delete");
     if collection == META {
         // Its own signs of life are no news.
-        let own =
-            id.as_str() == Some(node) && event.get_str("operationType").ok() != Some("delete");
-        return if own { News::None } else { News::Somebody };
+        let of_node = id.as_str().filter(|id| id.starts_with(NODES) && (*id != node || is_gone));
+        return of_node.map_or(News::None, |_| News::Somebody);
     }
     if collection == USER_KEYS {
-        return id.as_object_id().map_or(News::None, |id| News::Erased(UserId(id)));
+        let erased = id.as_object_id().filter(|_| is_gone);
+        return erased.map_or(News::None, |id| News::Erased(UserId(id)));
     }
     match (Copies::keeps(collection), RecordId::of(id)) {
         (Some(collection), Some(id)) if !is_volatile(collection, event) => {
@@ -185,6 +182,7 @@ mod tests {
         assert_eq!(of("update", "node:me"), News::None);
         assert_eq!(of("delete", "node:me"), News::Somebody);
         assert_eq!(of("insert", "node:other"), News::Somebody);
+        assert_eq!(of("update", "sequencer"), News::None);
         let changed = doc! { "operationType": "update", "ns": { "coll": "apps" },
         "documentKey": { "_id": "shop" }, "fields": ["name"] };
         let shop = RecordId::Text("shop".into());

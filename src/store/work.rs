@@ -132,17 +132,16 @@ impl<'a> Work<'a> {
     /// Writes what differs between the two; what this type does not know of the stored document
     /// stays as it is.
     pub fn revise<R: Record>(&mut self, before: &R, after: &R) -> Result<(), Stop> {
-        let changes = bytes::diff(&encode(before)?, &encode(after)?);
-        let changes = changes.map_err(|_| unencodable(R::KIND))?;
-        if changes.is_empty() {
+        let locator = before.key().locator;
+        let (before, after) = (encode(before)?, encode(after)?);
+        if before == after {
             return Ok(());
         }
-        let locator = before.key().locator;
         let Some(document) = self.document(&locator)? else {
             return Err(Fault::of(Code::NotFound).into());
         };
-        let document = bytes::apply(document, &changes).map_err(Fault::internal)?;
-        self.put(self.batch.resolve(&locator), R::KIND, Some(document));
+        let revised = bytes::revise(document, &before, &after).map_err(Fault::internal)?;
+        self.put(self.batch.resolve(&locator), R::KIND, Some(revised));
         Ok(())
     }
 

@@ -25,17 +25,17 @@ pub struct Scale {
     /// People, each with a subscription.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
-    /// How many the server bills in a second at most.
-    #[arg(long, default_value_t = 1_650, value_parser = clap::value_parser!(u32).range(1..))]
-    per_second: u32,
-    /// In handfuls of how many.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    at_once: u32,
+    /// How many the server bills in a second at most; else as configured.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    per_second: Option<u32>,
+    /// In handfuls of how many; else as configured.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    at_once: Option<u32>,
     /// Readers; each asks every ten milliseconds.
     #[arg(long, default_value_t = 4)]
     readers: usize,
     /// Seconds of reading before anything is due.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     seconds: u64,
 }
 
@@ -57,12 +57,13 @@ pub async fn run(
 ) -> Result<(), String> {
     let people = Arc::new(people(purser, database, scale.users).await?);
     sealed(purser).await?;
-    let more = vec![
+    let mut more = vec![
         ("PURSER__SUBSCRIPTION__RENEWAL_SECONDS", "1".to_owned()),
-        ("PURSER__SUBSCRIPTION__RENEWALS_PER_SECOND", scale.per_second.to_string()),
-        ("PURSER__SUBSCRIPTION__RENEWALS_AT_ONCE", scale.at_once.to_string()),
         ("PURSER__WALLET__EXPIRY_SECONDS", "0".to_owned()),
     ];
+    let given = |name, value: Option<u32>| value.map(|value| (name, value.to_string()));
+    more.extend(given("PURSER__SUBSCRIPTION__RENEWALS_PER_SECOND", scale.per_second));
+    more.extend(given("PURSER__SUBSCRIPTION__RENEWALS_AT_ONCE", scale.at_once));
     let settings = Settings { node: "bench", level: Level::Warn, more };
     let server = Server::start(&Options { what: What::Purser, bytes: 0 }, &settings, file)?;
     let warm = Reading::begin(server.address, &people, scale.readers);
@@ -76,7 +77,7 @@ pub async fn run(
     let wait = due.timestamp_millis() - purser.clock.now().timestamp_millis();
     tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
     let meanwhile = Reading::begin(server.address, &people, scale.readers);
-    let lasted = drained(database, due).await?;
+    let lasted = drained(database, scale.users).await?;
     let meanwhile = p99(meanwhile.end().await?);
     check(database, scale.users).await?;
     let rate = f64::from(scale.users) / lasted.as_secs_f64();
@@ -123,21 +124,20 @@ async fn subscribe(database: &Database, due: Timestamp) -> Result<(), String> {
     subscribed.map(drop).map_err(|error| format!("nobody is subscribed: {}", error.kind))
 }
 
-/// How long it took from the first one that was billed until none was due. Looks for one of each: to
-/// count them all again and again would be felt by the readers.
-async fn drained(database: &Database, due: Timestamp) -> Result<Duration, String> {
-    let is_any = |collection: &'static str, filter: Document| async move {
-        let found = database.collection::<Document>(collection).find_one(filter).await;
-        found.map(|it| it.is_some()).map_err(|_| format!("{collection} cannot be read"))
-    };
+/// How long it took from the first one that was billed until as many were as there are. Asks for what the
+/// server knows without looking: whoever looks for who is still due passes all those who no longer are,
+/// and the readers feel it.
+async fn drained(database: &Database, users: u32) -> Result<Duration, String> {
+    let bills = database.collection::<Document>("wallet_entries");
     let (asked, mut begun) = (Instant::now(), None);
     while asked.elapsed() < PATIENCE {
-        if begun.is_none() && is_any("wallet_entries", doc! {}).await? {
-            begun = Some(Instant::now());
-        }
-        let waiting = doc! { "modules.subscription.due_at": { "$lte": due } };
-        if begun.is_some() && !is_any("users", waiting).await? {
-            return Ok(begun.map_or(LOOK_EVERY, |begun| begun.elapsed()).max(LOOK_EVERY));
+        let billed = bills.estimated_document_count().await;
+        let billed = billed.map_err(|_| "wallet_entries cannot be counted")?;
+        if billed > 0 {
+            let begun: &mut Instant = begun.get_or_insert_with(Instant::now);
+            if billed >= users.into() {
+                return Ok(begun.elapsed().max(LOOK_EVERY));
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

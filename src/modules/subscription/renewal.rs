@@ -26,7 +26,7 @@ use crate::store::{Query, Record, Store};
 
 /// The most of those who are due that are looked at in a round. Between rounds nothing is under way: with
 /// fewer, the same number in a second takes a faster pace, which is felt.
-const DUE_MAX: usize = 600;
+const DUE_MAX: usize = 1_000;
 /// The most of those who owe that are tried in a round; others have their next attempt.
 const SOLVENT_MAX: usize = 1000;
 const SOLVENT_AT_ONCE: usize = 100;

@@ -30,7 +30,8 @@ pub struct Sequencer {
     renew_at: Timestamp,
     tree: Frontier,
     stream: Option<Stream>,
-    /// Whether the stream may bring what has a leaf already.
+    /// Whether the stream may bring what has a leaf already: until it has told everything that there was
+    /// when this process took over, and caught up.
     overlaps: bool,
 }
 
@@ -42,7 +43,7 @@ impl Sequencer {
         let size = newest(grant, store).await?.map_or(0, |leaf| leaf.number + 1);
         let tree = frontier(&grant.pass(), store, u64::try_from(size).unwrap_or(0)).await?;
         let (store, renew_at) = (store.clone(), time::plus(now, LEASE_MS / 2));
-        Ok(Some(Self { store, term, renew_at, tree, stream: None, overlaps: false }))
+        Ok(Some(Self { store, term, renew_at, tree, stream: None, overlaps: true }))
     }
 
     pub fn size(&self) -> u64 {
@@ -63,6 +64,8 @@ impl Sequencer {
         };
         self.stream = Some(stream);
         if self.overlaps {
+            // Less than a batch: there was no more.
+            self.overlaps = entries.len() == BATCH;
             entries = self.without_leaf(grant, entries).await?;
         }
         self.append(&entries, Some(position)).await
