@@ -103,8 +103,7 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("account_number"),
             // What the expiry worker looks for.
             one("modules.wallet.due_at").where_exists("modules.wallet.due_at"),
-            // What the renewal worker looks for: whose period is over, and who owes.
-            one("modules.subscription.due_at").where_exists("modules.subscription.due_at"),
+            // What the renewal worker looks for: who owes.
             one("modules.subscription.owes").where_exists("modules.subscription.owes"),
         ],
         "user_apps" => vec![
@@ -172,11 +171,18 @@ pub(super) fn of(collection: &str) -> Vec<Index> {
             one("referrer_id"),
         ],
         "plans" => vec![Index::on(doc! { "apps": 1, "status": 1, "_id": 1 })],
+        // And whose period is over.
+        "dues" => {
+            vec![Index::on(doc! { "subscription": 1, "_id": 1 }).where_exists("subscription")]
+        }
         "jobs" => vec![one("status"), Index::on(doc! { "module_name": 1, "_id": -1 })],
         "rate_leases" | "idempotency" | "wallet_tallies" => vec![Index::expiring("expires_at")],
         _ => Vec::new(),
     }
 }
+
+/// Those that earlier versions have made, and nobody needs any more: collection and name.
+pub(super) const GONE: &[(&str, &str)] = &[("users", "modules.subscription.due_at_1")];
 
 #[cfg(test)]
 mod tests {

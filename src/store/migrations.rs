@@ -10,13 +10,14 @@ use futures_util::TryStreamExt;
 use mongodb::options::{CreateCollectionOptions, ValidationAction, ValidationLevel};
 
 use super::client::Store;
+use super::dues::DUES;
 use super::indexes;
 use super::node::META;
 use super::trouble;
 use crate::kernel::time::Timestamp;
 
 /// Raised with every change of a validator or an index.
-const VERSION: i32 = 8;
+const VERSION: i32 = 9;
 
 /// Every collection with its validator, in the order in which they are made.
 const COLLECTIONS: &[(&str, &str)] = &[
@@ -43,6 +44,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("referrals", include_str!("../../schemas/referrals.json")),
     ("jobs", include_str!("../../schemas/jobs.json")),
     ("watches", include_str!("../../schemas/watches.json")),
+    ("dues", include_str!("../../schemas/dues.json")),
     ("rate_leases", include_str!("../../schemas/rate_leases.json")),
     ("idempotency", include_str!("../../schemas/idempotency.json")),
 ];
@@ -118,7 +120,7 @@ async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
     while let Some(collection) = listed.try_next().await.map_err(broken)? {
         existing.insert(collection.name, collection.options);
     }
-    let mut steps = Vec::new();
+    let (mut steps, mut last) = (Vec::new(), Vec::new());
     for (name, schema) in COLLECTIONS {
         let validator = validator(name, schema)?;
         let indexed = match existing.get(*name) {
@@ -139,7 +141,11 @@ async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
         for index in indexes::of(name) {
             steps.extend(missing(name, &index, indexed.get(&index.name())));
         }
+        let gone =
+            indexes::GONE.iter().filter(|(of, index)| of == name && indexed.contains_key(*index));
+        last.extend(gone.flat_map(|(of, index)| replaced(of, index)));
     }
+    steps.extend(last);
     Ok(Plan { steps })
 }
 
@@ -161,6 +167,25 @@ async fn indexed(
         indexed.insert(index.get_str("name").unwrap_or_default().to_owned(), index);
     }
     Ok(indexed)
+}
+
+/// What the index was for is in `dues` before it goes.
+fn replaced(collection: &str, index: &str) -> [Step; 2] {
+    let due = "modules.subscription.due_at";
+    let mark = doc! {
+        "aggregate": collection, "cursor": {}, "pipeline": [
+            { "$match": { due: { "$exists": true } } },
+            { "$project": { "subscription": format!("${due}") } },
+            { "$merge": { "into": DUES } },
+        ],
+    };
+    [
+        Step { what: format!("note in {DUES} whose subscription is due when"), command: mark },
+        Step {
+            what: format!("drop index {index} of {collection}"),
+            command: doc! { "dropIndexes": collection, "index": index },
+        },
+    ]
 }
 
 /// An index of this name that is another one goes first.

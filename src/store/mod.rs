@@ -23,6 +23,7 @@ mod copies;
 mod count;
 mod doctor;
 mod draft;
+mod dues;
 mod figures;
 mod indexes;
 mod keycheck;
@@ -55,6 +56,7 @@ mod write;
 
 pub use client::{Hints, Parts, Store};
 pub use copies::{RecordId, Snapshot};
+pub use dues::DUES;
 pub use figures::Figures;
 pub use keys::UserKey;
 pub use lease::{Take, Taken};

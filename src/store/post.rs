@@ -101,6 +101,7 @@ impl Posts<'_> {
             Updates::Together => changes.for_each(put),
             Updates::OneByOne => changes.flat_map(Posting::one_by_one).for_each(put),
         }
+        posting::marks(&self.batch).into_iter().for_each(put);
         self.seal_notes(store).await?;
         posting::creations(&self.batch).into_iter().for_each(put);
         let entries = self.entries(store).await?;

@@ -7,6 +7,7 @@ use bson::raw::{CStr, RawArrayBuf, cstr};
 use bson::{Bson, RawDocument, RawDocumentBuf, rawdoc};
 
 use super::batch::{Batch, Note, Posted};
+use super::dues;
 use super::record::{Locator, REVISION};
 use crate::audit::actor::Subject;
 use crate::audit::bytes;
@@ -102,6 +103,12 @@ pub(super) fn changes(batch: &Batch) -> Result<Vec<Posting>, String> {
         }
     }
     Ok(postings(Verb::Update, updates).chain(postings(Verb::Delete, deletes)).collect())
+}
+
+/// The marks that have moved with their records.
+pub(super) fn marks(batch: &Batch) -> Option<Posting> {
+    let moved = batch.slots().filter(|slot| slot.is_changed()).filter_map(dues::statement);
+    Posting::new(dues::DUES, Verb::Update, moved.collect())
 }
 
 /// Records that were not there.

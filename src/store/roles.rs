@@ -4,6 +4,7 @@
 use bson::{Bson, Document, doc};
 
 use super::client::Store;
+use super::dues::DUES;
 use super::leaves::LEAVES;
 use super::migrations;
 use super::trouble;
@@ -16,8 +17,8 @@ pub const MIGRATION: &str = "purser_migration";
 /// Only added to, by whomever.
 pub const INSERT_ONLY: &[&str] =
     &["user_audit_logs", "wallet_entries", LEAVES, "trail_checkpoints"];
-/// What a migration writes besides: who is running, and the built-in modules.
-const MIGRATED: &[&str] = &["meta", "user_modules"];
+/// What a migration writes besides: who is running, the built-in modules, and marks that were an index.
+const MIGRATED: &[&str] = &["meta", "user_modules", DUES];
 
 impl Store {
     /// Makes both roles, or makes them what they should be; to be run by a user who may.

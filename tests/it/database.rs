@@ -298,6 +298,7 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
     let long_ago = bson::DateTime::from_millis(0);
     let newest = doc! { "timestamp": -1 };
     let (due, lines) = (doc! { "modules.wallet.due_at": 1 }, doc! { "created_at": -1, "seq": -1 });
+    let marks = doc! { "subscription": 1, "_id": 1 };
     let queries = [
         ("users", doc! { "_id": id }, None),
         ("users", doc! { "email": "john.doe@example.com" }, None),
@@ -339,11 +340,8 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
         ),
         ("user_audit_logs", doc! { "user_id": id, "app_id": "external_app_001" }, Some(newest)),
         ("users", doc! { "modules.wallet.due_at": { "$lte": long_ago } }, Some(due)),
-        (
-            "users",
-            doc! { "modules.subscription.due_at": { "$lte": long_ago } },
-            Some(doc! { "modules.subscription.due_at": 1 }),
-        ),
+        ("dues", doc! { "subscription": { "$lte": long_ago } }, Some(marks.clone())),
+        ("dues", due_after(long_ago, id), Some(marks)),
         (
             "users",
             doc! { "modules.subscription.owes": { "$exists": true },
@@ -390,6 +388,11 @@ fn every_query_of_the_model_uses_an_index_and_sorts_nothing() {
     }
 }
 
+fn due_after(at: bson::DateTime, id: bson::oid::ObjectId) -> Document {
+    let later = doc! { "subscription": { "$gt": at, "$lte": at } };
+    doc! { "$or": [{ "subscription": at, "_id": { "$gt": id } }, later] }
+}
+
 #[test]
 fn a_migration_that_is_repeated_does_nothing() {
     let purser = Purser::start();
@@ -428,6 +431,28 @@ fn a_migration_restores_a_dropped_index_and_a_changed_validator_and_says_so_befo
     };
     assert_eq!(sorted(indexes(&purser, "users")), sorted(indexes_before));
     refused_by_validator(&purser, "users", &id, doc! { "modules.wallet.balance": -1_i64 });
+}
+
+#[test]
+fn a_migration_notes_who_is_due_before_it_drops_the_index_that_said_so() {
+    let purser = Purser::start().without_replay();
+    let shop = purser.app("shop");
+    let (ada, _) = shop.register("ada@example.com");
+    shop.register("ben@example.com");
+    let path = "modules.subscription.due_at";
+    let due = bson::DateTime::from_millis(1_767_225_600_000);
+    purser.db_update("users", doc! { "email": "ada@example.com" }, doc! { "$set": { path: due } });
+    let name = format!("{path}_1");
+    let index = doc! { "key": { path: 1 }, "name": &name };
+    purser.db_command(doc! { "createIndexes": "users", "indexes": [index] });
+
+    let expected =
+        ["note in dues whose subscription is due when", &format!("drop index {name} of users")];
+    assert_eq!(purser.migrate(), expected);
+
+    let ada = bson::oid::ObjectId::parse_str(&ada).expect("an id");
+    assert_eq!(purser.db_find("dues", doc! {}), [doc! { "_id": ada, "subscription": due }]);
+    assert!(purser.block_on(purser.inner.store.plan()).expect("a plan").is_empty());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod read;
 mod renewals;
 mod servers;
 mod socket;
+mod steady;
 mod trail;
 mod wallet;
 mod write;
@@ -54,6 +55,8 @@ pub enum Bench {
     Idle(idle::Scale),
     /// Subscriptions that are all due in one second: how fast they are billed, and what readers feel.
     Renewals(renewals::Scale),
+    /// What readers feel while credits are debited half as fast as it goes.
+    Beside(wallet::beside::Scale),
     /// A trail of millions: pages at any depth, bytes of an entry, catching up, verifying.
     Trail(trail::Scale),
     /// What the record of a person with a long life was like at many moments, by all entries and from
@@ -89,6 +92,7 @@ pub fn run(
             Bench::Wallet(scale) => wallet::run(purser, &database, scale, file).await,
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
             Bench::Renewals(scale) => renewals::run(purser, &database, scale, file).await,
+            Bench::Beside(scale) => wallet::beside::run(purser, &database, scale, file).await,
             Bench::Trail(scale) => trail::run(purser, &database, scale, file).await,
             Bench::AsOf(scale) => as_of::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,

@@ -1,24 +1,21 @@
 //! Subscriptions that are all due in the same second: how fast a Purser with its standing limit bills
-//! them, and what whoever reads meanwhile feels. Readers ask at a steady pace: clients that ask as fast
-//! as they can would measure each other.
+//! them, and what whoever reads meanwhile feels (`steady`).
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
 use clap::Args;
 use mongodb::Database;
-use tokio::task::JoinSet;
 
-use super::load::{Asker, Seen};
 use super::servers::{Options, Server, Settings, What};
-use super::{People, people, pick, sealed};
+use super::steady::{Reading, p99};
+use super::{people, sealed};
 use crate::app::build::Purser;
 use crate::config::Level;
 use crate::kernel::time::{self, DAY_MS, SECOND_MS, Timestamp};
+use crate::store::DUES;
 
 #[derive(Clone, Copy, Args)]
 pub struct Scale {
@@ -31,7 +28,7 @@ pub struct Scale {
     /// In handfuls of how many; else as configured.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     at_once: Option<u32>,
-    /// Readers; each asks every ten milliseconds.
+    /// Readers; each asks a hundred times a second.
     #[arg(long, default_value_t = 4)]
     readers: usize,
     /// Seconds of reading before anything is due.
@@ -42,7 +39,6 @@ pub struct Scale {
 const PER_SECOND_WANTED: f64 = 1_500.0;
 /// Of the readers' p99 alone.
 const FACTOR_WANTED: f64 = 3.0;
-const PAUSE: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LEAD_MS: i64 = 4 * SECOND_MS;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -121,7 +117,11 @@ async fn subscribe(database: &Database, due: Timestamp) -> Result<(), String> {
     let users = database.collection::<Document>("users");
     #[expect(clippy::disallowed_methods, reason = "what is measured begins after it")]
     let subscribed = users.update_many(doc! {}, vec![paid]).await;
-    subscribed.map(drop).map_err(|error| format!("nobody is subscribed: {}", error.kind))
+    let failed = |error: mongodb::error::Error| format!("nobody is subscribed: {}", error.kind);
+    subscribed.map_err(failed)?;
+    let mark = doc! { "$project": { "subscription": "$modules.subscription.due_at" } };
+    let marked = users.aggregate([mark, doc! { "$merge": { "into": DUES } }]).await;
+    marked.map(drop).map_err(failed)
 }
 
 /// How long it took from the first one that was billed until as many were as there are. Asks for what the
@@ -156,53 +156,4 @@ async fn check(database: &Database, users: u32) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{debits} debits and {paid} who have paid once, of {users}"))
-}
-
-/// Readers until they are told to end.
-struct Reading {
-    over: Arc<AtomicBool>,
-    readers: JoinSet<Result<Vec<Duration>, String>>,
-}
-
-impl Reading {
-    fn begin(address: SocketAddr, people: &Arc<People>, count: usize) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let mut readers = JoinSet::new();
-        for number in 0..count {
-            readers.spawn(read(address, Arc::clone(people), number, Arc::clone(&over)));
-        }
-        Self { over, readers }
-    }
-
-    async fn end(mut self) -> Result<Vec<Duration>, String> {
-        self.over.store(true, Ordering::Relaxed);
-        let mut times = Vec::new();
-        while let Some(read) = self.readers.join_next().await {
-            times.extend(read.map_err(|_| "a reader panicked")??);
-        }
-        Ok(times)
-    }
-}
-
-async fn read(
-    address: SocketAddr,
-    people: Arc<People>,
-    number: usize,
-    over: Arc<AtomicBool>,
-) -> Result<Vec<Duration>, String> {
-    let mut asker = Asker::connect(address, &people.key, Seen::Forgotten).await?;
-    let (mut times, mut turn) = (Vec::new(), number);
-    while !over.load(Ordering::Relaxed) {
-        let asked = Instant::now();
-        asker.read(&people.ids[pick(turn, people.ids.len())]).await?;
-        times.push(asked.elapsed());
-        turn += 97;
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(times)
-}
-
-fn p99(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() * 99 / 100).copied().unwrap_or_default().max(Duration::from_micros(1))
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::actions::RenewSubscription;
@@ -22,21 +23,21 @@ use crate::kernel::ids::UserId;
 use crate::kernel::time::Timestamp;
 use crate::modules::PurseRef;
 use crate::modules::backlog::{BACKLOG_MAX, Backlog};
-use crate::store::{Query, Record, Store};
+use crate::store::{DUES, Query, Record, Store};
 
-/// The most of those who are due that are looked at in a round. Between rounds nothing is under way: with
-/// fewer, the same number in a second takes a faster pace, which is felt.
-const DUE_MAX: usize = 1_000;
+/// How long a round is meant to take. Between rounds nothing is under way.
+const ROUND_SECONDS: usize = 2;
+/// Those who are due are read in pages, while others are billed.
+const PAGE: usize = 1_000;
 /// The most of those who owe that are tried in a round; others have their next attempt.
 const SOLVENT_MAX: usize = 1000;
 const SOLVENT_AT_ONCE: usize = 100;
 /// Handfuls under way at one time: where the database is slow, the next one waits.
-const HANDFULS: usize = 4;
+const HANDFULS: usize = 6;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
-    pub looked_at: usize,
     /// Whether there may be more that is due.
     pub more: bool,
 }
@@ -70,8 +71,13 @@ struct Part {
     seq: i64,
     #[serde(default)]
     details: Option<Id>,
-    #[serde(default)]
-    due_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    #[serde(rename = "_id")]
+    user: UserId,
+    subscription: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +92,8 @@ impl Due {
     }
 }
 
-const DUE_AT: &str = "modules.subscription.due_at";
+/// In `DUES`.
+const DUE_AT: &str = "subscription";
 const OWES: &str = "modules.subscription.owes";
 
 /// Who is looked at in a round.
@@ -113,6 +120,13 @@ impl Pace {
         let before = u32::try_from(number - number % handful).unwrap_or(u32::MAX);
         Duration::from_secs(1) * before / self.per_second.max(1)
     }
+
+    /// Whole handfuls for a round.
+    fn round(self) -> usize {
+        let handful = self.handful.max(1);
+        let meant = usize::try_from(self.per_second).unwrap_or(usize::MAX);
+        handful * (meant.saturating_mul(ROUND_SECONDS) / handful).max(1)
+    }
 }
 
 /// One round. Two nodes that do it at once are in nobody's way: the second finds nothing to do.
@@ -123,17 +137,23 @@ pub async fn renew(
     figures: &Backlog,
     whom: Whom,
 ) -> Result<Round, Fault> {
-    let people = people(grant, store, whom).await?;
-    let (looked_at, more) = (people.len(), whom.is_more(people.len()));
     let begun = Instant::now();
-    let billed = people.into_iter().enumerate().map(|(number, due)| async move {
+    let in_turn = async |number| {
         if let Whom::Due(pace) = whom {
             tokio::time::sleep(pace.wait(number).saturating_sub(begun.elapsed())).await;
         }
+    };
+    let people = in_pages(grant, store, whom);
+    let billed = people.take(whom.most()).enumerate().map(|(number, due)| async move {
+        let due = due?;
+        in_turn(number).await;
         one(grant, store, purse, due).await
     });
-    let billed: Vec<_> =
-        futures_util::stream::iter(billed).buffer_unordered(whom.at_once()).collect().await;
+    let billed: Vec<_> = billed.buffer_unordered(whom.at_once()).collect().await;
+    let more = matches!(whom, Whom::Due(_)) && billed.len() == whom.most();
+    if more {
+        in_turn(whom.most()).await;
+    }
     let mut failed = None;
     let mut done = 0;
     for outcome in billed {
@@ -149,7 +169,7 @@ pub async fn renew(
     // One that cannot be done holds up none of the others, and is met again in the next round.
     match failed {
         Some(fault) if done == 0 => Err(fault),
-        _ => Ok(Round { looked_at, more: more && done > 0 }),
+        _ => Ok(Round { more: more && done > 0 }),
     }
 }
 
@@ -161,9 +181,12 @@ impl Whom {
         }
     }
 
-    /// Whether there may be others, where this many were found.
-    fn is_more(self, found: usize) -> bool {
-        matches!(self, Self::Due(_)) && found == DUE_MAX
+    /// How many are looked at in a round.
+    fn most(self) -> usize {
+        match self {
+            Self::Due(pace) => pace.round(),
+            Self::Solvent => SOLVENT_MAX,
+        }
     }
 }
 
@@ -183,16 +206,64 @@ fn solvent() -> Document {
     }
 }
 
+/// What of those who are looked at has not been read yet.
+enum Next {
+    Solvent,
+    Due,
+    DueAfter(Mark),
+    Nobody,
+}
+
+impl Next {
+    fn of(whom: Whom) -> Self {
+        match whom {
+            Whom::Due(_) => Self::Due,
+            Whom::Solvent => Self::Solvent,
+        }
+    }
+}
+
+fn in_pages<'a>(
+    grant: &'a Granted<RenewSubscription>,
+    store: &'a Store,
+    whom: Whom,
+) -> BoxStream<'a, Result<Due, Fault>> {
+    let pages = stream::try_unfold(Next::of(whom), |next| page(grant, store, next));
+    pages.map_ok(|people| stream::iter(people.into_iter().map(Ok))).try_flatten().boxed()
+}
+
+/// A page of them, and what comes behind it.
+async fn page(
+    grant: &Granted<RenewSubscription>,
+    store: &Store,
+    next: Next,
+) -> Result<Option<(Vec<Due>, Next)>, Fault> {
+    let now = grant.now();
+    let filter = match next {
+        Next::Nobody => return Ok(None),
+        Next::Solvent => {
+            let query = Query::of(Subscriber::KIND.collection, solvent()).limit(SOLVENT_MAX);
+            return Ok(Some((people(grant, store, query).await?, Next::Nobody)));
+        }
+        Next::Due => due(now),
+        Next::DueAfter(Mark { user, subscription }) => doc! { "$or": [
+            { DUE_AT: subscription, "_id": { "$gt": user.0 } },
+            { DUE_AT: { "$gt": subscription, "$lte": now } },
+        ] },
+    };
+    let marks = Query::of(DUES, filter).sort(doc! { DUE_AT: 1, "_id": 1 }).limit(PAGE);
+    let mut marks: Vec<Mark> = store.list(&grant.pass(), marks).await?;
+    let ids: Vec<_> = marks.iter().map(|mark| mark.user.0).collect();
+    let behind = marks.pop().filter(|_| ids.len() == PAGE).map_or(Next::Nobody, Next::DueAfter);
+    let of_marks = Query::of(Subscriber::KIND.collection, doc! { "_id": { "$in": ids } });
+    Ok(Some((people(grant, store, of_marks.limit(PAGE)).await?, behind)))
+}
+
 async fn people(
     grant: &Granted<RenewSubscription>,
     store: &Store,
-    whom: Whom,
+    query: Query,
 ) -> Result<Vec<Due>, Fault> {
-    let of = |filter| Query::of(Subscriber::KIND.collection, filter);
-    let query = match whom {
-        Whom::Due(_) => of(due(grant.now())).sort(doc! { DUE_AT: 1 }).limit(DUE_MAX),
-        Whom::Solvent => of(solvent()).limit(SOLVENT_MAX),
-    };
     let seen = doc! { "modules.subscription.seq": 1, "modules.subscription.details.id": 1 };
     store.list(&grant.pass(), query.only(seen)).await
 }
@@ -228,11 +299,10 @@ pub async fn survey(
     figures: &Backlog,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let collection = Subscriber::KIND.collection;
-    let backlog = store.count(pass, collection, due(now), BACKLOG_MAX).await?;
-    let first = Query::of(collection, due(now)).sort(doc! { DUE_AT: 1 }).limit(1);
-    let first: Vec<Due> = store.list(pass, first.only(doc! { DUE_AT: 1 })).await?;
-    let since = first.first().and_then(|first| first.modules.subscription.due_at);
+    let backlog = store.count(pass, DUES, due(now), BACKLOG_MAX).await?;
+    let first = Query::of(DUES, due(now)).sort(doc! { DUE_AT: 1 }).limit(1);
+    let first: Vec<Mark> = store.list(pass, first).await?;
+    let since = first.first().map(|first| first.subscription);
     figures.wait(backlog, since, now);
     Ok(())
 }
@@ -257,6 +327,7 @@ mod tests {
         let pace = Pace { handful: 16, per_second: 1600 };
         let begins: Vec<_> = [0, 15, 16, 31, 32, 499].map(|n| pace.wait(n).as_millis()).into();
         assert_eq!(begins, [0, 0, 10, 10, 20, 310]);
+        assert_eq!((pace.round(), Pace { per_second: 1, ..pace }.round()), (3200, 16));
         let unbounded = Pace { handful: 0, per_second: 0 };
         assert_eq!(unbounded.wait(2), Duration::from_secs(2), "a zero is taken for one");
     }

@@ -1,5 +1,5 @@
-//! What every test ends with besides: each wallet agrees with its entries, and no credits have come
-//! from nowhere.
+//! What every test ends with besides: each wallet agrees with its entries, no credits have come from
+//! nowhere, and workers are told of everybody whom they must look at.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +41,20 @@ pub fn check(purser: &Purser) {
     let kept = purser.db_find("wallet_tallies", doc! {}).into_iter();
     let kept = kept.map(|it| (it.get_str("_id").expect("an id").to_owned(), number(&it, "amount")));
     assert_eq!(kept.collect::<BTreeMap<_, _>>(), tallies, "sums of the ledger");
+}
+
+/// Whoever must be looked at is marked with the moment, and nobody else is.
+pub fn check_marks(purser: &Purser) {
+    let due = |user: &Document| {
+        let part = user.get_document("modules").and_then(|it| it.get_document("subscription"));
+        Some((user.get_object_id("_id").ok()?, *part.ok()?.get_datetime("due_at").ok()?))
+    };
+    let mark = |mark: &Document| {
+        Some((mark.get_object_id("_id").ok()?, *mark.get_datetime("subscription").ok()?))
+    };
+    let stored: BTreeMap<_, _> = purser.db_find("users", doc! {}).iter().filter_map(due).collect();
+    let marked: BTreeMap<_, _> = purser.db_find("dues", doc! {}).iter().filter_map(mark).collect();
+    assert_eq!(marked, stored, "whose subscription is due when");
 }
 
 fn agrees(user: &str, wallet: &Document, mut entries: Vec<Document>) {

@@ -315,6 +315,7 @@ impl Drop for Purser {
         if self.replayed {
             replay::check(self);
             ledger::check(self);
+            ledger::check_marks(self);
         }
         assert_eq!(replay::errors_logged(), self.errors_before, "an error was logged");
         self.db_drop();

@@ -11,6 +11,7 @@
 //! To add a side: a variant of `Side` with its name, and how it is measured in `Contest::round`.
 
 mod bank;
+pub mod beside;
 mod ledger;
 mod naive;
 mod over_http;

@@ -28,6 +28,7 @@ pub async fn load(slice: &Slice, address: SocketAddr, bank: &Bank) -> Result<Don
         clients.spawn(async move {
             let mut times = Times::default();
             while let Some(turn) = slice.next() {
+                slice.wait(turn).await;
                 let asked = Instant::now();
                 debtor.debit(&ids[turn.person], turn).await?;
                 slice.note(&mut times, asked);

@@ -26,6 +26,11 @@ pub struct Slice {
     /// How many people there are to choose from.
     pub among: usize,
     pub numbers: Arc<Numbers>,
+    /// Debits in a second, of all clients together; else as fast as they go.
+    pace: Option<f64>,
+    begun: Instant,
+    /// The number of its first debit.
+    first: usize,
     until: Instant,
 }
 
@@ -72,8 +77,13 @@ pub struct Done {
 
 impl Slice {
     pub fn new(clients: usize, lasts: Duration, among: usize, numbers: &Arc<Numbers>) -> Self {
-        let (order, until) = (Order::Scattered, Instant::now());
-        Self { clients, lasts, order, among, numbers: Arc::clone(numbers), until }
+        let (order, now) = (Order::Scattered, Instant::now());
+        let (numbers, pace) = (Arc::clone(numbers), None);
+        Self { clients, lasts, order, among, numbers, pace, begun: now, first: 0, until: now }
+    }
+
+    pub fn at_a_pace(self, per_second: f64) -> Self {
+        Self { pace: Some(per_second), ..self }
     }
 
     pub fn in_turn(self) -> Self {
@@ -82,7 +92,8 @@ impl Slice {
 
     /// Begins now.
     pub fn begin(&self) -> Self {
-        Self { until: Instant::now() + self.lasts, ..self.clone() }
+        let (begun, first) = (Instant::now(), self.numbers.next.load(Ordering::Relaxed));
+        Self { begun, first, until: begun + self.lasts, ..self.clone() }
     }
 
     /// The next debit of some client, while there is time.
@@ -94,6 +105,14 @@ impl Slice {
             Order::Scattered => scattered(number) % self.among,
         };
         (Instant::now() < until).then_some(Turn { number, person, until })
+    }
+
+    /// Until it is the debit's turn.
+    pub async fn wait(&self, turn: Turn) {
+        let Some(pace) = self.pace else { return };
+        #[expect(clippy::cast_precision_loss, reason = "a count of debits is far below 2^52")]
+        let after = Duration::from_secs_f64((turn.number - self.first) as f64 / pace);
+        tokio::time::sleep_until((self.begun + after).into()).await;
     }
 
     pub fn note(&self, times: &mut Times, asked: Instant) {
