@@ -1,5 +1,5 @@
-//! Readers at a steady pace, to learn what they feel of something else: clients that ask as fast as they
-//! can would measure each other.
+//! Readers at a steady pace, to learn what they feel of something else. Without a pause between an answer
+//! and the next question they keep the server busy, and measure each other, too.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +11,14 @@ use tokio::task::JoinSet;
 use super::load::{Asker, Seen};
 use super::{People, pick};
 
-/// Of each reader, between an answer and the next question.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How many there are, and each one's pause between an answer and the next question.
+#[derive(Debug, Clone, Copy)]
+pub struct Readers {
+    pub count: usize,
+    pub pause: Duration,
+}
+
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// Readers until they are told to end.
 pub struct Reading {
@@ -21,11 +27,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    pub fn begin(address: SocketAddr, people: &Arc<People>, count: usize) -> Self {
+    pub fn begin(address: SocketAddr, people: &Arc<People>, them: Readers) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let mut readers = JoinSet::new();
-        for number in 0..count {
-            readers.spawn(read(address, Arc::clone(people), number, Arc::clone(&over)));
+        for number in 0..them.count {
+            let (people, over) = (Arc::clone(people), Arc::clone(&over));
+            readers.spawn(read(address, people, number, them.pause, over));
         }
         Self { over, readers }
     }
@@ -44,6 +51,7 @@ async fn read(
     address: SocketAddr,
     people: Arc<People>,
     number: usize,
+    pause: Duration,
     over: Arc<AtomicBool>,
 ) -> Result<Vec<Duration>, String> {
     let mut asker = Asker::connect(address, &people.key, Seen::Forgotten).await?;
@@ -53,7 +61,9 @@ async fn read(
         asker.read(&people.ids[pick(turn, people.ids.len())]).await?;
         times.push(asked.elapsed());
         turn += 97;
-        tokio::time::sleep(PAUSE).await;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     Ok(times)
 }

@@ -1,4 +1,4 @@
-//! What steady readers feel while the wallets of random people are debited over HTTP, half as fast as that
+//! What readers feel while the wallets of random people are debited over HTTP, half as fast as that
 //! goes.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{WARM_UP, WARM_UP_CLIENTS, caught_up, over_http};
 use crate::app::bench::People;
 use crate::app::bench::load::runtime;
 use crate::app::bench::servers::{Options, Server, Settings, What};
-use crate::app::bench::steady::{Reading, p99};
+use crate::app::bench::steady::{Readers, Reading, p99};
 use crate::app::build::Purser;
 use crate::config::Level;
 
@@ -26,9 +26,12 @@ pub struct Scale {
     /// Clients who debit.
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// Readers; each asks a hundred times a second.
+    /// Readers of people.
     #[arg(long, default_value_t = 4)]
     readers: usize,
+    /// Milliseconds between an answer and a reader's next question.
+    #[arg(long, default_value_t = 10)]
+    pause_ms: u64,
     /// Rounds of reading alone and beside debits; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -55,6 +58,8 @@ pub async fn run(
     let server = Server::start(&Options { what: What::Purser, bytes: 0 }, &settings, file)?;
     let (lasts, among) = (Duration::from_secs(scale.seconds), bank.holders.len());
     let numbers = Arc::new(Numbers::default());
+    let pause = Duration::from_millis(scale.pause_ms);
+    let readers = Readers { count: scale.readers, pause };
     let debits = async |slice: Slice| {
         let (bank, address) = (Arc::clone(&bank), server.address);
         let load = move || runtime()?.block_on(over_http::load(&slice, address, &bank));
@@ -68,15 +73,15 @@ pub async fn run(
     let mut factors = Vec::new();
     for round in 1..=scale.rounds {
         caught_up(database).await?;
-        let reading = Reading::begin(server.address, &people, scale.readers);
+        let reading = Reading::begin(server.address, &people, readers);
         tokio::time::sleep(lasts).await;
         let alone = p99(reading.end().await?);
-        let reading = Reading::begin(server.address, &people, scale.readers);
+        let reading = Reading::begin(server.address, &people, readers);
         let done = debits(slice.clone().at_a_pace(most / 2.0)).await?;
         let beside = p99(reading.end().await?);
         let factor = beside.as_secs_f64() / alone.as_secs_f64();
         println!(
-            "round {round}: p99 of {} steady readers {:.2} ms beside {:.0} debits/s of at most {most:.0}, {:.2} ms alone: {factor:.2} times",
+            "round {round}: p99 of {} readers {:.2} ms beside {:.0} debits/s of at most {most:.0}, {:.2} ms alone: {factor:.2} times",
             scale.readers,
             beside.as_secs_f64() * 1_000.0,
             done.per_second,
