@@ -71,7 +71,21 @@ pub fn revise(
     before: &RawDocument,
     after: &RawDocument,
 ) -> std::result::Result<RawDocumentBuf, String> {
-    revised(document, &fields(before)?, &fields(after)?)
+    let (stored, before, after) = (fields(document)?, fields(before)?, fields(after)?);
+    let mut result = RawDocumentBuf::new();
+    for (key, value) in &stored {
+        match (of(&before, key), of(&after, key)) {
+            (old, new) if old == new => result.append(*key, *value),
+            (old, new) => put(&mut result, key, Some(*value), old, new)?,
+        }
+    }
+    for (key, new) in &after {
+        let old = of(&before, key);
+        if old != Some(*new) && of(&stored, key).is_none() {
+            put(&mut result, key, None, old, Some(*new))?;
+        }
+    }
+    Ok(result)
 }
 
 type Fields<'a> = Vec<(&'a CStr, RawBsonRef<'a>)>;
@@ -84,44 +98,6 @@ fn of<'a>(fields: &Fields<'a>, name: &CStr) -> Option<RawBsonRef<'a>> {
     fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
 }
 
-fn revised(
-    document: &RawDocument,
-    before: &Fields<'_>,
-    after: &Fields<'_>,
-) -> std::result::Result<RawDocumentBuf, String> {
-    let mut result = RawDocumentBuf::new();
-    let stored = fields(document)?;
-    for (key, value) in &stored {
-        match (of(before, key), of(after, key)) {
-            (old, new) if old == new => result.append(*key, *value),
-            (old, new) => put(&mut result, key, Some(*value), old, new)?,
-        }
-    }
-    let gone = before.iter().filter(|(key, _)| of(after, key).is_none());
-    for (key, new) in
-        gone.map(|(key, _)| (key, None)).chain(after.iter().map(|(key, new)| (key, Some(*new))))
-    {
-        let old = of(before, key);
-        if old != new && of(&stored, key).is_none() {
-            put(&mut result, key, None, old, new)?;
-        }
-    }
-    Ok(result)
-}
-
-/// `None` where no document stands that could be revised.
-fn below(
-    stored: Option<RawBsonRef<'_>>,
-    before: &Fields<'_>,
-    after: &Fields<'_>,
-) -> Option<std::result::Result<RawDocumentBuf, String>> {
-    match stored {
-        Some(RawBsonRef::Document(stored)) => Some(revised(stored, before, after)),
-        None => Some(revised(&RawDocumentBuf::new(), before, after)),
-        Some(_) => None,
-    }
-}
-
 /// Appends what becomes of a field that differs.
 fn put(
     result: &mut RawDocumentBuf,
@@ -131,14 +107,20 @@ fn put(
     new: Option<RawBsonRef<'_>>,
 ) -> std::result::Result<(), String> {
     let unfit = || format!("{} does not fit the record", key.as_str());
+    let nothing = RawDocumentBuf::new();
+    let below = |old: &RawDocument, new: &RawDocument| match stored {
+        Some(RawBsonRef::Document(stored)) => revise(stored, old, new),
+        None => revise(&nothing, old, new),
+        Some(_) => Err(unfit()),
+    };
     match (stored, old, new) {
         // Nothing stands there that the sides do not know.
         (Some(stored), Some(old), Some(new)) if stored == old => result.append(key, new),
-        (stored, Some(RawBsonRef::Document(old)), Some(RawBsonRef::Document(new))) => {
-            result.append(key, below(stored, &fields(old)?, &fields(new)?).ok_or_else(unfit)??);
+        (_, Some(RawBsonRef::Document(old)), Some(RawBsonRef::Document(new))) => {
+            result.append(key, below(old, new)?);
         }
-        (stored, None, Some(RawBsonRef::Document(new))) if new.iter().next().is_some() => {
-            result.append(key, below(stored, &Fields::new(), &fields(new)?).ok_or_else(unfit)??);
+        (_, None, Some(RawBsonRef::Document(new))) if !new.is_empty() => {
+            result.append(key, below(&nothing, new)?);
         }
         (stored, Some(RawBsonRef::Array(old)), Some(RawBsonRef::Array(new))) => {
             // Elements by their id, or the field as a whole.

@@ -7,7 +7,7 @@
 //! To mark something else: a line in `MARKS`, its field in `schemas/dues.json`, and an index.
 
 use bson::raw::{CStr, cstr};
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
+use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::batch::Slot;
 use super::memory::USERS;
@@ -48,6 +48,25 @@ pub(super) fn statement(slot: &Slot) -> Option<RawDocumentBuf> {
     }
     let is_moved = !update.is_empty();
     is_moved.then(|| rawdoc! { "q": { "_id": id }, "u": update, "upsert": true })
+}
+
+/// For each mark its field, and from the records that have the moment to those that are not marked with
+/// it: nothing, unless somebody wrote who does not know of marks.
+pub(super) fn behind() -> impl Iterator<Item = (&'static str, Vec<Document>)> {
+    MARKS.iter().map(|Mark { path, field, .. }| {
+        let (field, path) = (field.as_str(), path.join("."));
+        let noted = doc! { "$first": format!("$mark.{field}") };
+        let stages = vec![
+            doc! { "$match": { &path: { "$exists": true } } },
+            doc! { "$project": { field: format!("${path}") } },
+            doc! { "$lookup": {
+                "from": DUES, "localField": "_id", "foreignField": "_id", "as": "mark",
+            } },
+            doc! { "$match": { "$expr": { "$ne": [noted, format!("${field}")] } } },
+            doc! { "$project": { field: 1 } },
+        ];
+        (field, stages)
+    })
 }
 
 fn value_at<'a>(record: &'a RawDocument, path: &[&str]) -> Option<RawBsonRef<'a>> {

@@ -10,8 +10,9 @@ use futures_util::TryStreamExt;
 use mongodb::options::{CreateCollectionOptions, ValidationAction, ValidationLevel};
 
 use super::client::Store;
-use super::dues::DUES;
+use super::dues::{self, DUES};
 use super::indexes;
+use super::memory::USERS;
 use super::node::META;
 use super::trouble;
 use crate::kernel::time::Timestamp;
@@ -143,8 +144,13 @@ async fn plan(database: &mongodb::Database) -> Result<Plan, String> {
         }
         let gone =
             indexes::GONE.iter().filter(|(of, index)| of == name && indexed.contains_key(*index));
-        last.extend(gone.flat_map(|(of, index)| replaced(of, index)));
+        last.extend(gone.map(|(of, index)| Step {
+            what: format!("drop index {index} of {of}"),
+            command: doc! { "dropIndexes": *of, "index": *index },
+        }));
     }
+    // What an index was for is noted before it goes.
+    steps.extend(notes(database).await.map_err(broken)?);
     steps.extend(last);
     Ok(Plan { steps })
 }
@@ -169,23 +175,20 @@ async fn indexed(
     Ok(indexed)
 }
 
-/// What the index was for is in `dues` before it goes.
-fn replaced(collection: &str, index: &str) -> [Step; 2] {
-    let due = "modules.subscription.due_at";
-    let mark = doc! {
-        "aggregate": collection, "cursor": {}, "pipeline": [
-            { "$match": { due: { "$exists": true } } },
-            { "$project": { "subscription": format!("${due}") } },
-            { "$merge": { "into": DUES } },
-        ],
-    };
-    [
-        Step { what: format!("note in {DUES} whose subscription is due when"), command: mark },
-        Step {
-            what: format!("drop index {index} of {collection}"),
-            command: doc! { "dropIndexes": collection, "index": index },
-        },
-    ]
+/// Marks that are not there, or say something else than their records. Looks at everybody.
+async fn notes(database: &mongodb::Database) -> Result<Vec<Step>, mongodb::error::Error> {
+    let mut steps = Vec::new();
+    for (field, behind) in dues::behind() {
+        let users = database.collection::<Document>(USERS);
+        let any = behind.iter().cloned().chain([doc! { "$limit": 1 }]);
+        if users.aggregate(any).await?.try_next().await?.is_some() {
+            let mut pipeline = behind;
+            pipeline.push(doc! { "$merge": { "into": DUES } });
+            let command = doc! { "aggregate": USERS, "pipeline": pipeline, "cursor": {} };
+            steps.push(Step { what: format!("note in {DUES} whose {field} is due when"), command });
+        }
+    }
+    Ok(steps)
 }
 
 /// An index of this name that is another one goes first.

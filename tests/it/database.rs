@@ -449,6 +449,9 @@ fn a_migration_notes_who_is_due_before_it_drops_the_index_that_said_so() {
     let expected =
         ["note in dues whose subscription is due when", &format!("drop index {name} of users")];
     assert_eq!(purser.migrate(), expected);
+    // As an older version that still ran would leave it.
+    purser.db_command(doc! { "delete": "dues", "deletes": [{ "q": {}, "limit": 0 }] });
+    assert_eq!(purser.migrate(), expected[..1]);
 
     let ada = bson::oid::ObjectId::parse_str(&ada).expect("an id");
     assert_eq!(purser.db_find("dues", doc! {}), [doc! { "_id": ada, "subscription": due }]);

@@ -9,12 +9,12 @@ use clap::Args;
 use mongodb::Database;
 
 use super::bank::Bank;
-use super::slice::{Done, Numbers, Slice};
-use super::{WARM_UP, WARM_UP_CLIENTS, caught_up, over_http};
-use crate::app::bench::People;
+use super::slice::{Numbers, Slice};
+use super::{WARM_UP, WARM_UP_CLIENTS, caught_up, ledger, over_http};
 use crate::app::bench::load::runtime;
 use crate::app::bench::servers::{Options, Server, Settings, What};
 use crate::app::bench::steady::{Readers, Reading, p99};
+use crate::app::bench::{People, median};
 use crate::app::build::Purser;
 use crate::config::Level;
 
@@ -63,9 +63,8 @@ pub async fn run(
     let debits = async |slice: Slice| {
         let (bank, address) = (Arc::clone(&bank), server.address);
         let load = move || runtime()?.block_on(over_http::load(&slice, address, &bank));
-        let done: Result<Done, String> =
-            tokio::task::spawn_blocking(load).await.map_err(|_| "the clients panicked")?;
-        done
+        let done = tokio::task::spawn_blocking(load).await;
+        done.unwrap_or_else(|_| Err("the clients panicked".to_owned()))
     };
     let slice = Slice::new(scale.clients, lasts, among, &numbers);
     debits(Slice::new(WARM_UP_CLIENTS, WARM_UP, among, &numbers).in_turn()).await?;
@@ -89,7 +88,8 @@ pub async fn run(
         );
         factors.push(factor);
     }
-    let factor = crate::app::bench::median(factors);
+    ledger::check(database, numbers.done()).await?;
+    let factor = median(factors);
     println!("median {factor:.2} times (wanted at most {FACTOR_WANTED})");
     let reached = factor <= FACTOR_WANTED;
     if reached { Ok(()) } else { Err("it was not reached".to_owned()) }
