@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::copies::{Copies, RecordId, is_few};
+use super::copies::{Copies, is_few};
 use super::doctor;
 use super::figures::Figures;
 use super::keys::KeyCache;
@@ -19,7 +19,7 @@ use super::lane::{Lane, Queued, SESSIONS};
 use super::memory::Memory;
 use super::node::Node;
 use super::presumption::Presumption;
-use super::record::{Key, Locator, Record};
+use super::record::{Key, Locator, Record, RecordId};
 use super::trouble;
 use super::unit::{InProgress, Mode, Unit};
 use super::watch::watch;

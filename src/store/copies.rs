@@ -2,25 +2,25 @@
 //! every request, and changes rarely.
 //!
 //! A copy counts only while this process hears of changes (`watch`); otherwise the database is read.
-//! What this process writes itself is forgotten before anybody is answered. A record that was read
-//! while it changed is not kept: every change has a number, each place knows that of its last one, and
-//! a copy is put there only if that change was before the read.
+//! What this process writes itself is forgotten before anybody is answered; people, whose revision says
+//! how new they are, are held as they were left. A record that was read while it changed is not kept:
+//! every change has a number, each place knows that of its last one, and a copy is put there only if
+//! that change was before the read.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bson::oid::ObjectId;
 use bson::raw::cstr;
-use bson::{Bson, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 use moka::sync::Cache;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use super::client::Store;
 use super::read::Query;
-use super::record::{REVISION, Record};
+use super::record::{REVISION, Record, RecordId};
 use super::way::Way;
 use crate::audit::warrant::Pass;
 use crate::kernel::fault::Fault;
@@ -81,29 +81,6 @@ impl Snapshot {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RecordId {
-    Object(ObjectId),
-    Text(Arc<str>),
-}
-
-impl RecordId {
-    pub(super) fn of(id: &Bson) -> Option<Self> {
-        match id {
-            Bson::ObjectId(id) => Some(Self::Object(*id)),
-            Bson::String(text) => Some(Self::Text(text.as_str().into())),
-            _ => None,
-        }
-    }
-
-    fn to_bson(&self) -> Bson {
-        match self {
-            Self::Object(id) => (*id).into(),
-            Self::Text(text) => text.as_ref().into(),
-        }
-    }
-}
-
 type Held = (&'static str, RecordId);
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
@@ -146,9 +123,9 @@ impl Figures {
     }
 }
 
-/// What had happened before a read.
+/// What had happened before a read, or before a commit.
 #[derive(Clone, Copy)]
-struct Before {
+pub(super) struct Before {
     era: u64,
     changes: u64,
 }
@@ -203,13 +180,45 @@ impl Copies {
     }
 
     pub fn forget(&self, collection: &'static str, id: RecordId) {
-        let held = if collection == MODULES { all_modules() } else { (collection, id) };
-        let number = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
+        let held = place_of(collection, id);
         let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
-        *last = number.max(*last);
-        self.shelf(collection).invalidate(&held);
-        drop(last);
+        self.evict(&held, &mut last);
+    }
+
+    /// As `forget`, unless the copy is at least as new as what the record has come to.
+    pub fn has_come_to(&self, collection: &'static str, id: RecordId, revision: Option<i64>) {
+        let held = place_of(collection, id);
+        let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = revision.and_then(|_| self.shelf(collection).get(&held));
+        if copy.is_none_or(|copy| Some(copy.revision()) < revision) {
+            self.evict(&held, &mut last);
+        }
+    }
+
+    /// This process has written it: who is held is held as they were left, unless something else was
+    /// heard of them since `before` the commit. Who is not held is not asked for.
+    pub fn leave(&self, collection: &'static str, id: RecordId, before: Before, raw: &RawDocument) {
+        let held = place_of(collection, id);
+        let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = *last <= before.changes && self.era.load(Ordering::Acquire) == before.era;
+        let copy = self.shelf(collection).get(&held).filter(|_| counts);
+        let Some(copy) = copy else { return self.evict(&held, &mut last) };
+        // What is being read now may be older.
+        *last = self.next_change();
+        let left = Snapshot::new(raw.to_owned());
+        if copy.revision() < left.revision() {
+            self.shelf(collection).insert(held, left);
+        }
+    }
+
+    fn evict(&self, held: &Held, last: &mut u64) {
+        *last = self.next_change().max(*last);
+        self.shelf(held.0).invalidate(held);
         self.figures.evictions.inc();
+    }
+
+    fn next_change(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub fn forget_all(&self) {
@@ -219,7 +228,7 @@ impl Copies {
         self.unknown.invalidate_all();
     }
 
-    fn before(&self) -> Before {
+    pub fn before(&self) -> Before {
         let era = self.era.load(Ordering::Acquire);
         Before { era, changes: self.changes.load(Ordering::Acquire) }
     }
@@ -245,6 +254,10 @@ impl Copies {
 /// Whether there are few of them; they are roots, all of them.
 pub(super) fn is_few(collection: &str) -> bool {
     matches!(collection, "apps" | "operators" | MODULES)
+}
+
+fn place_of(collection: &'static str, id: RecordId) -> Held {
+    if collection == MODULES { all_modules() } else { (collection, id) }
 }
 
 fn all_modules() -> Held {
@@ -368,6 +381,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use bson::Document;
+    use bson::oid::ObjectId;
 
     use super::*;
 
@@ -409,6 +423,55 @@ mod tests {
         assert!(copies.copy(&held()).is_none());
         copies.keep(held(), copies.before(), &snapshot(2));
         assert_eq!(copies.copy(&held()).map(|copy| copy.revision()), Some(2));
+    }
+
+    fn left(copies: &Copies, before: Before, revision: i64) {
+        copies.leave(held().0, held().1, before, snapshot(revision).raw());
+    }
+
+    fn revision(copies: &Copies) -> Option<i64> {
+        copies.copy(&held()).map(|copy| copy.revision())
+    }
+
+    #[test]
+    fn who_is_held_is_held_as_this_process_has_left_them_and_hearing_of_that_changes_nothing() {
+        let copies = Copies::new(10);
+        copies.heard(Instant::now());
+        left(&copies, copies.before(), 2);
+        assert_eq!(revision(&copies), None, "nobody has asked for them");
+        copies.keep(held(), copies.before(), &snapshot(1));
+        let reading = copies.before();
+        left(&copies, copies.before(), 2);
+        copies.keep(held(), reading, &snapshot(1));
+        assert_eq!(revision(&copies), Some(2), "what was being read meanwhile is older");
+        copies.has_come_to(held().0, held().1, Some(2));
+        assert_eq!(revision(&copies), Some(2));
+        copies.has_come_to(held().0, held().1, Some(3));
+        assert_eq!(revision(&copies), None, "somebody else has written them");
+        copies.keep(held(), copies.before(), &snapshot(3));
+        copies.has_come_to(held().0, held().1, None);
+        assert_eq!(revision(&copies), None, "nobody knows what they have come to");
+    }
+
+    #[test]
+    fn how_this_process_has_left_them_does_not_count_after_it_has_heard_of_something_else() {
+        let copies = Copies::new(10);
+        copies.heard(Instant::now());
+        copies.keep(held(), copies.before(), &snapshot(1));
+        let before = copies.before();
+        copies.has_come_to(held().0, held().1, Some(3));
+        copies.keep(held(), copies.before(), &snapshot(3));
+        left(&copies, before, 2);
+        assert_eq!(revision(&copies), None, "a change came between");
+        copies.keep(held(), copies.before(), &snapshot(1));
+        let before = copies.before();
+        copies.forget_all();
+        copies.keep(held(), copies.before(), &snapshot(3));
+        left(&copies, before, 2);
+        assert_eq!(revision(&copies), None, "changes may have gone unheard");
+        copies.keep(held(), copies.before(), &snapshot(3));
+        left(&copies, copies.before(), 2);
+        assert_eq!(revision(&copies), Some(3), "it was read later");
     }
 
     #[test]

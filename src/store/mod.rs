@@ -55,7 +55,7 @@ mod work;
 mod write;
 
 pub use client::{Hints, Parts, Store};
-pub use copies::{RecordId, Snapshot};
+pub use copies::Snapshot;
 pub use dues::DUES;
 pub use figures::Figures;
 pub use keys::UserKey;
@@ -63,7 +63,7 @@ pub use lease::{Take, Taken};
 pub use leaves::{BATCH, LEAVES, Leaf, Lost, News, Stream, Term, hash};
 pub use migrations::Plan;
 pub use read::Query;
-pub use record::{Key, Kind, NO_VOLATILE, Record, Root};
+pub use record::{Key, Kind, NO_VOLATILE, Record, RecordId, Root};
 pub use rewrap::{Tally, Unopened};
 pub use roles::{INSERT_ONLY, MIGRATION, SERVICE, advice, role_command};
 pub use touch::Touch;

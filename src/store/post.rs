@@ -10,12 +10,12 @@ use tokio::task::yield_now;
 
 use super::batch::{Batch, Slot};
 use super::client::Inner;
-use super::copies::{Copies, RecordId, is_few};
+use super::copies::{Copies, is_few};
 use super::lane::Queued;
 use super::load::confirm;
 use super::memory::{CONNECTIONS, Left, Person, USERS, owner};
 use super::posting::{self, Posting};
-use super::record::{By, Locator, value};
+use super::record::{By, Locator, RecordId, value};
 use super::transaction::Transaction;
 use super::trouble::{self, Trouble};
 use super::work::Written;

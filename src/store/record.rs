@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
+use bson::oid::ObjectId;
 use bson::raw::{CStr, cstr};
 use bson::{Bson, Document, RawDocument};
 use serde::Serialize;
@@ -130,6 +132,30 @@ impl Locator {
             .filter_map(|fields| Some(By::Fields(fields, values(fields)?)))
             .map(|by| Self { collection: kind.collection, by })
             .collect()
+    }
+}
+
+/// The `_id` of a record that is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RecordId {
+    Object(ObjectId),
+    Text(Arc<str>),
+}
+
+impl RecordId {
+    pub(super) fn of(id: &Bson) -> Option<Self> {
+        match id {
+            Bson::ObjectId(id) => Some(Self::Object(*id)),
+            Bson::String(text) => Some(Self::Text(text.as_str().into())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn to_bson(&self) -> Bson {
+        match self {
+            Self::Object(id) => (*id).into(),
+            Self::Text(text) => text.as_ref().into(),
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! The stream is driven by hand: only so is it known up to which moment everything was heard. An
 //! answer to a question that was asked at `t` holds every change that a majority had at `t`. When
 //! the stream breaks, all copies are forgotten once a new one is open, and none counts until then.
-//! Only names of fields are sent, never values.
+//! Only names of fields are sent, and no value but a person's revision: what this process has written
+//! itself it knows already.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,9 @@ use mongodb::ClientSession;
 use mongodb::error::Error;
 
 use super::client::Inner;
-use super::copies::{COPIED, Copies, RecordId};
+use super::copies::{COPIED, Copies, is_few};
 use super::node::{META, NODES};
+use super::record::{REVISION, RecordId};
 use super::trouble;
 use crate::kernel::ids::UserId;
 
@@ -70,7 +72,12 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
             match news(event, node) {
                 News::None => {}
                 News::Somebody => store.somebody.notify_one(),
-                News::Changed(collection, id) => store.forget(collection, id),
+                News::Changed(collection, id, revision) => {
+                    if is_few(collection) {
+                        store.memory.forget_records();
+                    }
+                    store.copies.has_come_to(collection, id, revision);
+                }
                 News::Erased(user) => store.forget_key(user),
                 News::TheEnd => return Ok(()),
             }
@@ -116,6 +123,7 @@ fn pipeline(database: &str) -> Vec<Bson> {
                 { "$eq": ["$ns.coll", ALWAYS_NEWS] }, [], names("$updateDescription.updatedFields"),
             ] },
             "removed": "$updateDescription.removedFields",
+            (REVISION.as_str()): format!("$updateDescription.updatedFields.{}", REVISION.as_str()),
         } }
         .into(),
     ]
@@ -127,7 +135,8 @@ enum News {
     None,
     /// Another process has come or gone, or this one's line was taken away.
     Somebody,
-    Changed(&'static str, RecordId),
+    /// And the revision that it has come to, where an update says so.
+    Changed(&'static str, RecordId, Option<i64>),
     /// Somebody's data key was destroyed.
     Erased(UserId),
     /// A collection or the database was dropped or renamed, or the stream says that it is over.
@@ -150,7 +159,7 @@ fn news(event: &Document, node: &str) -> News {
     }
     match (Copies::keeps(collection), RecordId::of(id)) {
         (Some(collection), Some(id)) if !is_volatile(collection, event) => {
-            News::Changed(collection, id)
+            News::Changed(collection, id, event.get_i64(REVISION).ok())
         }
         (Some(_), _) => News::None,
         (None, _) => News::TheEnd,
@@ -186,7 +195,10 @@ mod tests {
         let changed = doc! { "operationType": "update", "ns": { "coll": "apps" },
         "documentKey": { "_id": "shop" }, "fields": ["name"] };
         let shop = RecordId::Text("shop".into());
-        assert_eq!(news(&changed, "node:me"), News::Changed("apps", shop));
+        assert_eq!(news(&changed, "node:me"), News::Changed("apps", shop.clone(), None));
+        let mut further = changed.clone();
+        further.insert("revision", 7_i64);
+        assert_eq!(news(&further, "node:me"), News::Changed("apps", shop, Some(7)));
         assert_eq!(news(&doc! { "operationType": "dropDatabase" }, "node:me"), News::TheEnd);
     }
 

@@ -13,12 +13,14 @@ use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
+use super::copies::Before;
 use super::keys;
 use super::load::{about, load, load_answers, recall, wanted_first};
-use super::post::{Posts, Prepared, breathe, post};
+use super::memory::USERS;
+use super::post::{Posts, Prepared, Proof, breathe, post};
 use super::posting;
 use super::presumption::Keys;
-use super::record::Locator;
+use super::record::{Locator, RecordId};
 use super::transaction::Transaction;
 use super::trouble::Trouble;
 use super::unit::{Earlier, Operation};
@@ -91,20 +93,34 @@ pub(super) async fn attempt(
         // must not be given before it has: the commit waits for that.
         Ok(Prepared::Nothing) => transaction.commit(store, None, deadline).await,
         Ok(Prepared::Written(proof)) => {
+            let before = store.copies.before();
             let committed = transaction.commit(store, Some(&proof), deadline).await;
             // Before anybody is answered; a commit in doubt may have happened.
-            for (collection, id) in proof.changed {
-                store.forget(collection, id);
-            }
-            if committed.is_ok() {
-                store.memory.keep(proof.left);
-            }
+            take_in(store, *proof, committed.is_ok().then_some(before));
             committed
         }
         Err(trouble) => {
             transaction.abort().await;
             Err(trouble)
         }
+    }
+}
+
+/// What a transaction has changed is forgotten. Where it is sure that people are as it has left them, it
+/// is remembered: `before` is what had been heard of before the commit.
+fn take_in(store: &Inner, proof: Proof, before: Option<Before>) {
+    let Proof { changed, left, .. } = proof;
+    for (collection, id) in changed {
+        let person = left.people.iter().find(|(user, _)| id == RecordId::Object(*user));
+        match before.zip(person).filter(|_| collection == USERS) {
+            Some((before, (_, person))) => {
+                store.copies.leave(collection, id, before, &person.user);
+            }
+            None => store.forget(collection, id),
+        }
+    }
+    if before.is_some() {
+        store.memory.keep(left);
     }
 }
 

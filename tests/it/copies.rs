@@ -126,6 +126,46 @@ fn what_this_node_has_changed_is_read_at_once() {
 }
 
 #[test]
+fn what_this_node_has_changed_is_read_from_memory_and_what_another_has_within_a_second() {
+    let one = Purser::start();
+    let two = one.beside("two");
+    let shop = busy(&one);
+    let elsewhere = two.with_key(shop.key());
+    let (id, _) = shop.register("ada@example.com");
+    let path = format!("/v1/users/{id}");
+    warm(&one, &shop, &path);
+    let name = |who: &Principal| {
+        let user = who.get(&path).expect(200);
+        user["shared"]["profile"]["first_name"].as_str().map(str::to_owned)
+    };
+    let call = |who: &Principal, name: &str| {
+        who.patch(&path, json!({ "profile": { "first_name": name } })).expect(200);
+    };
+
+    // A node that hears of its own change before its commit is answered takes it for anybody's.
+    let (mut from_memory, until) = (0, Instant::now() + 20 * WITHIN);
+    while from_memory < 3 {
+        assert!(Instant::now() < until, "{from_memory} times from memory");
+        let turn = one.inner.store.copy_figures().hits.get();
+        let (mine, theirs) = (format!("Ada {turn}"), format!("Augusta {turn}"));
+        call(&shop, &mine);
+        let done = Instant::now();
+        let asked = one.db_watched("users", || {
+            assert_eq!(name(&shop).as_ref(), Some(&mine), "before it is heard of");
+            while !one.inner.store.has_heard(done) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(name(&shop).as_ref(), Some(&mine), "and after it");
+        });
+        from_memory += usize::from(asked.is_empty());
+
+        call(&elsewhere, &theirs);
+        let took = time_until(|| name(&shop).as_ref() == Some(&theirs));
+        assert!(took < WITHIN, "{took:?}");
+    }
+}
+
+#[test]
 fn whoever_sends_back_what_it_has_seen_is_never_shown_anything_older_on_any_node() {
     let one = Purser::start();
     let two = one.beside("two");
