@@ -1,6 +1,6 @@
 //! How often everybody may ask: the meters of this node, and the stock that the nodes share.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use moka::sync::Cache;
 
 use super::figures::{Figures, Limit};
 use super::limits::RateLimits;
-use super::meter::{Meter, Order, Say, Slice};
+use super::meter::{Meter, Order, Say, Slice, Unasked};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::quota::Quota;
 use crate::kernel::time::{SECOND_MS, Timestamp};
-use crate::store::{Store, Take};
+use crate::store::{Leased, Store, Take};
 
 /// Callers whose meters are kept; one that is dropped loses what it has taken, never more.
 const METERS_MAX: u64 = 200_000;
@@ -36,8 +36,8 @@ struct Alone {
     from_hour: AtomicI64,
     /// Milliseconds since `started`: when that was known last.
     known_at: AtomicU64,
-    /// Of whose limits others have taken something, and in which hour.
-    taken: RwLock<(i64, HashSet<String>)>,
+    /// What others have taken of whose limits, in which hour.
+    taken: RwLock<(i64, HashMap<String, Leased>)>,
 }
 
 const SHARED: i64 = i64::MAX;
@@ -219,15 +219,18 @@ impl Limiter {
 }
 
 impl Alone {
-    /// How many of a window may be spent before the stock is asked.
-    fn unasked(&self, whose: &str, now: Timestamp) -> i64 {
+    fn unasked(&self, whose: &str, now: Timestamp) -> Unasked {
         let known = Duration::from_millis(self.known_at.load(Ordering::Relaxed));
         let is_sure = self.started.elapsed() < known + SURE_FOR;
         if !is_sure || hour(now) < self.from_hour.load(Ordering::Acquire) {
-            return 0;
+            return Unasked::default();
         }
+        let all = Unasked { of_minute: UNASKED, of_hour: UNASKED, taken_of_hour: 0 };
         let taken = self.taken.read().unwrap_or_else(PoisonError::into_inner);
-        if taken.0 == hour(now) && taken.1.contains(whose) { 0 } else { UNASKED }
+        let Some(leased) = taken.1.get(whose).filter(|_| taken.0 == hour(now)) else { return all };
+        // Nobody else is there to take anything in the minutes after that.
+        let of_minute = if minute(now) > leased.until_minute { UNASKED } else { 0 };
+        Unasked { of_minute, taken_of_hour: leased.of_hour, ..all }
     }
 
     fn is_alone(&self) -> bool {
@@ -235,9 +238,10 @@ impl Alone {
     }
 
     /// Where it is not known of whom something was taken, with the next hour.
-    fn begins(&self, hour: i64, taken: Option<Vec<String>>) {
+    fn begins(&self, hour: i64, taken: Option<Vec<Leased>>) {
         let hour = hour + i64::from(taken.is_none());
-        let taken = taken.unwrap_or_default().into_iter().collect();
+        let taken = taken.unwrap_or_default().into_iter();
+        let taken = taken.map(|leased| (leased.whose.clone(), leased)).collect();
         *self.taken.write().unwrap_or_else(PoisonError::into_inner) = (hour, taken);
         self.is_known_at(self.started.elapsed());
         self.from_hour.store(hour, Ordering::Release);
@@ -255,6 +259,10 @@ impl Alone {
 
 fn hour(now: Timestamp) -> i64 {
     now.timestamp_millis().div_euclid(3600 * SECOND_MS)
+}
+
+fn minute(now: Timestamp) -> i64 {
+    now.timestamp_millis().div_euclid(60 * SECOND_MS)
 }
 
 fn take(slice: Slice) -> Take {

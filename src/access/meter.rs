@@ -58,6 +58,15 @@ pub struct Slice {
     pub returned: i64,
 }
 
+/// What may be spent of the windows before the stock is asked: nothing, unless this node is alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unasked {
+    pub of_minute: i64,
+    pub of_hour: i64,
+    /// What is known to be taken of the hour, by whoever was there before.
+    pub taken_of_hour: i64,
+}
+
 /// What it got, and how much all have taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Got {
@@ -84,10 +93,12 @@ pub enum Say {
 }
 
 impl Meter {
-    /// Spends nothing; a moment before the last one counts as the last one. `unasked` is how many of
-    /// a window may be spent before the stock is asked: 0 unless this node is alone.
-    pub fn ask(&mut self, limits: RateLimits, now: Timestamp, unasked: i64) -> Say {
+    /// Spends nothing; a moment before the last one counts as the last one.
+    pub fn ask(&mut self, limits: RateLimits, now: Timestamp, unasked: Unasked) -> Say {
         self.roll(now);
+        if !self.of_hour.asked {
+            self.of_hour.taken = unasked.taken_of_hour;
+        }
         self.of_minute.limited_to(limits.requests_per_minute);
         self.of_hour.limited_to(limits.requests_per_hour);
         if self.of_minute.closed || self.of_hour.closed {
@@ -96,11 +107,14 @@ impl Meter {
         let of_minute = self.of_minute.slice(1);
         // Enough for the whole slice of the minute, so that the two are asked for together.
         let of_hour = self.of_hour.slice(1.max(of_minute.wanted));
-        let is_enough = |window: &Window| {
+        let is_enough = |window: &Window, unasked: i64| {
             let of_the_stock = window.tokens > 0 && window.owed == 0;
-            of_the_stock || (!window.asked && window.spent < unasked.min(window.limit))
+            let left = window.limit.saturating_sub(window.taken);
+            of_the_stock || (!window.asked && window.spent < unasked.min(left))
         };
-        if is_enough(&self.of_minute) && is_enough(&self.of_hour) {
+        let is_enough = is_enough(&self.of_minute, unasked.of_minute)
+            && is_enough(&self.of_hour, unasked.of_hour);
+        if is_enough {
             return Say::Yes;
         }
         Say::Ask(Order { minute: self.minute, of_minute, of_hour })
@@ -158,7 +172,10 @@ impl Meter {
             name,
             limit: window.limit,
             window_seconds,
-            remaining: (window.limit - window.taken + window.tokens - window.owed)
+            remaining: window
+                .limit
+                .saturating_sub(window.taken)
+                .saturating_add(window.tokens - window.owed)
                 .clamp(0, window.limit),
             resets_in_seconds: window_seconds - seconds.rem_euclid(window_seconds),
         };
@@ -259,7 +276,7 @@ mod tests {
     }
 
     fn admits(meter: &mut Meter, stock: &mut Stock, limits: RateLimits, now: Timestamp) -> bool {
-        admits_alone(meter, stock, limits, now, 0)
+        admits_alone(meter, stock, limits, now, Unasked::default())
     }
 
     fn admits_alone(
@@ -267,7 +284,7 @@ mod tests {
         stock: &mut Stock,
         limits: RateLimits,
         now: Timestamp,
-        unasked: i64,
+        unasked: Unasked,
     ) -> bool {
         for _ in 0..3 {
             match meter.ask(limits, now, unasked) {
@@ -321,18 +338,22 @@ mod tests {
     #[test]
     fn out_of_reach_of_the_stock_a_node_has_its_share_and_owes_it() {
         let (mut meter, mut stock) = (Meter::default(), Stock::default());
-        assert!(matches!(meter.ask(limits(10, 100), at(0), 0), Say::Ask(_)));
+        assert!(matches!(meter.ask(limits(10, 100), at(0), Unasked::default()), Say::Ask(_)));
         let admitted = (0..10).filter(|_| meter.on_credit(2)).count();
         assert_eq!(admitted, 5);
         let later = (0..10).filter(|_| admits(&mut meter, &mut stock, limits(10, 100), at(0)));
         assert_eq!(later.count(), 5, "what was spent on credit is not spent again");
     }
 
+    fn unasked(most: i64) -> Unasked {
+        Unasked { of_minute: most, of_hour: most, taken_of_hour: 0 }
+    }
+
     #[test]
     fn whoever_is_alone_asks_with_the_eighth_request_and_settles_before_others_come() {
         let (mut meter, mut stock) = (Meter::default(), Stock::default());
         for _ in 0..7 {
-            assert!(admits_alone(&mut meter, &mut stock, limits(10, 100), at(0), 7));
+            assert!(admits_alone(&mut meter, &mut stock, limits(10, 100), at(0), unasked(7)));
         }
         assert_eq!(stock.asked, 0);
         assert_eq!(meter.quota(at(0)).windows[0].remaining, 3);
@@ -354,10 +375,16 @@ mod tests {
         #[test]
         fn one_node_admits_exactly_what_a_naive_counter_admits(
             steps in prop::collection::vec((0..40_i64, 1..30_i64, 1..60_i64), 1..200),
-            unasked in 0..9_i64,
+            most in 0..9_i64,
+            before in (0..25_i64, 0..40_i64),
         ) {
             let (mut meter, mut stock) = (Meter::default(), Stock::default());
-            let (mut minutes, mut hours) = (HashMap::new(), HashMap::new());
+            // Who was there before has taken something of the first minute, and of the first hour.
+            let before = (before.0, before.0 + before.1);
+            stock.minutes.insert(0, before.0);
+            stock.hours.insert(0, before.1);
+            let mut minutes = HashMap::from([(0, before.0)]);
+            let mut hours = HashMap::from([(0, before.1)]);
             let (mut now, mut limit) = (0, limits(20, 100));
             for (step, minute, hour) in steps {
                 now += step;
@@ -371,6 +398,9 @@ mod tests {
                     *in_minute += 1;
                     *in_hour += 1;
                 }
+                let of_minute = if now < 60 { 0 } else { most };
+                let taken_of_hour = if now < 3600 { before.1 } else { 0 };
+                let unasked = Unasked { of_minute, of_hour: most, taken_of_hour };
                 let admitted = admits_alone(&mut meter, &mut stock, limit, at(now), unasked);
                 prop_assert_eq!(admitted, naive);
             }

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{Document, RawDocument, doc};
 
 use super::client::Store;
 use super::node::{META, Node};
@@ -21,7 +21,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const STANDS_STILL: Duration = Duration::from_secs(12);
 /// Beyond this it waits for the next hour.
 const LEASED_MAX: usize = 100_000;
-const HOUR_MS: i64 = 3600 * SECOND_MS;
+const MINUTES: i64 = 60;
+const HOUR_MS: i64 = MINUTES * 60 * SECOND_MS;
+
+/// What is taken of somebody's limit in an hour, and the last minute in which something was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    pub whose: String,
+    pub of_hour: i64,
+    /// Since 1970.
+    pub until_minute: i64,
+}
 
 impl Store {
     /// Waits until nobody else counts for itself.
@@ -62,24 +72,37 @@ impl Store {
         self.inner().somebody.notified().await;
     }
 
-    /// Whose limits something is written down of in this hour; `None` where they are too many.
-    pub async fn leased(&self, now: Timestamp) -> Result<Option<Vec<String>>, Fault> {
+    /// What is written down of this hour; `None` where it is of too many.
+    pub async fn leased(&self, now: Timestamp) -> Result<Option<Vec<Leased>>, Fault> {
         let hour = now.timestamp_millis().div_euclid(HOUR_MS) * HOUR_MS;
         let later = doc! { "expires_at": { "$gt": Timestamp::from_millis(hour + HOUR_MS) } };
         let leases = self.inner().database.collection::<Document>(super::lease::LEASES);
         let found = self.spawn(async move {
-            let mut rows = leases.find(later).projection(doc! { "_id": 1 }).await?;
-            let mut whose = Vec::new();
+            let mut rows = leases.find(later).await?;
+            let mut of_all = Vec::new();
             while rows.advance().await? {
-                if whose.len() == LEASED_MAX {
+                if of_all.len() == LEASED_MAX {
                     return Ok(None);
                 }
-                let id = rows.current().get_str("_id").unwrap_or_default();
-                whose.push(id.split('|').next().unwrap_or_default().to_owned());
+                of_all.push(leased(rows.current()));
             }
-            Ok(Some(whose))
+            Ok(Some(of_all))
         });
         found.await?.map_err(|error: mongodb::error::Error| trouble::fault(&error))
+    }
+}
+
+fn leased(row: &RawDocument) -> Leased {
+    let id = row.get_str("_id").unwrap_or_default();
+    let (whose, hour) = id.split_once('|').unwrap_or((id, ""));
+    let hour: i64 = hour.parse().unwrap_or(i64::MAX / MINUTES);
+    let minutes = row.get_document("minutes").into_iter().flatten().filter_map(Result::ok);
+    let minutes = minutes.filter_map(|(minute, _)| minute.as_str().strip_prefix('m')?.parse().ok());
+    Leased {
+        whose: whose.to_owned(),
+        of_hour: row.get_i64("hour").unwrap_or(i64::MAX),
+        // Of an hour that names none everything may be taken.
+        until_minute: hour * MINUTES + minutes.max().unwrap_or(MINUTES),
     }
 }
 

@@ -55,6 +55,7 @@ mod work;
 mod write;
 
 pub use client::{Hints, Parts, Store};
+pub use company::Leased;
 pub use copies::Snapshot;
 pub use dues::DUES;
 pub use figures::Figures;

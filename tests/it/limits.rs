@@ -1,6 +1,10 @@
 //! How often an app may ask: fixed UTC windows, all or nothing, shared by all nodes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bson::doc;
+use bson::oid::ObjectId;
 
 use purser::crypto::token::{ApiKey, KeyKind};
 use purser::kernel::chance::Chance;
@@ -162,11 +166,7 @@ fn a_mistyped_key_costs_no_read_and_an_unknown_one_a_single_read() {
 #[test]
 fn a_node_that_is_alone_asks_late_and_has_written_all_down_before_another_counts() {
     let one = Purser::start();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while !one.inner.gate.limiter().is_alone() {
-        assert!(std::time::Instant::now() < until, "it does not find out");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until_alone(&one);
     let shop = limited(&one, 10, 1000);
     let (_, me) = shop.register("ada@example.com");
     one.step_clock(60 * SECOND_MS);
@@ -186,6 +186,53 @@ fn a_node_that_is_alone_asks_late_and_has_written_all_down_before_another_counts
     let admitted = (0..10).filter(|_| elsewhere.get("/v1/users/me").status == 200).count();
     assert_eq!(admitted, 4);
     assert_eq!(me.get("/v1/users/me").refused(429), "rate_limited");
+}
+
+fn until_alone(node: &Purser) {
+    let until = Instant::now() + Duration::from_secs(5);
+    while !node.inner.gate.limiter().is_alone() {
+        assert!(Instant::now() < until, "it does not find out");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_node_that_starts_again_counts_what_was_taken_and_asks_late_from_the_next_minute_on() {
+    let mut one = Purser::start();
+    let shop = limited(&one, 10, 50);
+    let ((id, ada), (_, grace)) =
+        (shop.register("ada@example.com"), shop.register("grace@example.com"));
+    for _ in 0..8 {
+        ada.get("/v1/users/me").expect(200);
+        grace.get("/v1/users/me").expect(200);
+    }
+    let two = one.beside("two");
+    one.stop();
+    until_alone(&two);
+    let id: ObjectId = id.parse().expect("an id");
+    let tie = two.db_find("user_apps", doc! { "user_id": id }).remove(0);
+    let tie = tie.get_object_id("_id").expect("an id").to_hex();
+    let lease = two.db_find("rate_leases", doc! { "_id": { "$regex": tie } }).remove(0);
+    let taken = lease.get_i64("hour").expect("a count");
+    assert!((8..=16).contains(&taken), "{taken}");
+    let (ada, grace) = (two.with_key(ada.key()), two.with_key(grace.key()));
+
+    let asked = two.db_watched("rate_leases", || {
+        let admitted = (0..10).filter(|_| grace.get("/v1/users/me").status == 200).count();
+        assert!(admitted <= 2, "{admitted} of a minute of which 8 were gone");
+    });
+    assert!(!asked.is_empty());
+
+    two.step_clock(60 * SECOND_MS);
+    let asked = two.db_watched("rate_leases", || {
+        for _ in 0..7 {
+            ada.get("/v1/users/me").expect(200);
+        }
+    });
+    assert!(asked.is_empty(), "{asked:?}");
+    let eighth = ada.get("/v1/users/me");
+    let left = format!("\"hour\";r={};", 50 - taken - 8);
+    assert!(quota(&eighth).1.contains(&left), "{:?} instead of {left}", quota(&eighth));
 }
 
 #[test]
