@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::load::{Asker, Seen, runtime};
 use super::servers::{Options, Server, Settings, What};
-use super::{People, people};
+use super::{People, people, sealed};
 use crate::app::build::Purser;
 use crate::config::Level;
 
@@ -42,6 +42,7 @@ pub async fn run(
 ) -> Result<(), String> {
     check_files(scale)?;
     let people = people(purser, database, scale.users).await?;
+    sealed(purser).await?;
     let file = file.map(Path::to_path_buf);
     let measured =
         tokio::task::spawn_blocking(move || measure(&people, scale, file.as_deref())).await;

@@ -55,6 +55,9 @@ pub enum Bench {
     Idle(idle::Scale),
     /// Subscriptions that are all due in one second: how fast they are billed, and what readers feel.
     Renewals(renewals::Scale),
+    /// Reading and debiting over HTTP, against another service that answers the same requests
+    /// (`scripts/bench_sample` starts it).
+    Sample(wallet::sample::Scale),
     /// What readers feel while credits are debited half as fast as it goes.
     Beside(wallet::beside::Scale),
     /// A trail of millions: pages at any depth, bytes of an entry, catching up, verifying.
@@ -93,6 +96,7 @@ pub fn run(
             Bench::Read(scale) => read::run(purser, &database, scale, file).await,
             Bench::Renewals(scale) => renewals::run(purser, &database, scale, file).await,
             Bench::Beside(scale) => wallet::beside::run(purser, &database, scale, file).await,
+            Bench::Sample(scale) => wallet::sample::run(purser, &database, scale, file).await,
             Bench::Trail(scale) => trail::run(purser, &database, scale, file).await,
             Bench::AsOf(scale) => as_of::run(purser, &database, scale, file).await,
             Bench::Idle(scale) => idle::run(purser, &database, *scale, file).await,

@@ -32,6 +32,13 @@ pub struct Bank {
     pub holders: Vec<Holder>,
 }
 
+/// Whose they are, and the key of the app that may debit them.
+#[derive(Clone)]
+pub struct Wallets {
+    pub key: Arc<str>,
+    pub ids: Arc<[String]>,
+}
+
 /// Somebody with a wallet, and leave to debit it. A grant lives as long as its request; this request
 /// lasts for the whole bench.
 pub struct Holder {
@@ -72,6 +79,11 @@ impl Bank {
             }
         }
         Ok(Self { key, holders })
+    }
+
+    pub fn wallets(&self) -> Wallets {
+        let ids = self.holders.iter().map(|holder| holder.user.to_string()).collect();
+        Wallets { key: Arc::clone(&self.key), ids }
     }
 }
 

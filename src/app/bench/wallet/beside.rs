@@ -49,11 +49,11 @@ pub async fn run(
     scale: &Scale,
     file: Option<&Path>,
 ) -> Result<(), String> {
-    let bank = Arc::new(Bank::open(purser, database, scale.users).await?);
+    let bank = Bank::open(purser, database, scale.users).await?;
     // Else this Purser would go on listening to what the server changes.
     purser.store.drain().await;
-    let ids: Vec<String> = bank.holders.iter().map(|holder| holder.user.to_string()).collect();
-    let people = Arc::new(People { ids, key: bank.key.to_string() });
+    let wallets = bank.wallets();
+    let people = Arc::new(People { ids: wallets.ids.to_vec(), key: wallets.key.to_string() });
     let settings = Settings { node: "bench", level: Level::Warn, more: Vec::new() };
     let server = Server::start(&Options { what: What::Purser, bytes: 0 }, &settings, file)?;
     let (lasts, among) = (Duration::from_secs(scale.seconds), bank.holders.len());
@@ -61,8 +61,8 @@ pub async fn run(
     let pause = Duration::from_millis(scale.pause_ms);
     let readers = Readers { count: scale.readers, pause };
     let debits = async |slice: Slice| {
-        let (bank, address) = (Arc::clone(&bank), server.address);
-        let load = move || runtime()?.block_on(over_http::load(&slice, address, &bank));
+        let (wallets, address) = (wallets.clone(), server.address);
+        let load = move || runtime()?.block_on(over_http::load(&slice, address, &wallets));
         let done = tokio::task::spawn_blocking(load).await;
         done.unwrap_or_else(|_| Err("the clients panicked".to_owned()))
     };

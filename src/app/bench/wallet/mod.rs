@@ -17,6 +17,7 @@ mod naive;
 mod over_http;
 mod plot;
 mod report;
+pub mod sample;
 mod slice;
 
 use std::path::{Path, PathBuf};
@@ -282,7 +283,7 @@ impl Contest {
     }
 
     async fn http(&self, warm_up: Slice, slice: Slice) -> Result<Measured, String> {
-        let (bank, mongod, file) = (Arc::clone(&self.bank), self.mongod, self.file.clone());
+        let (wallets, mongod, file) = (self.bank.wallets(), self.mongod, self.file.clone());
         let (database, config) = (self.database.clone(), &self.purser.config);
         let seals = config.trail.sequencer == Sequencer::On;
         let measured = tokio::task::spawn_blocking(move || {
@@ -293,9 +294,9 @@ impl Contest {
                 if seals {
                     caught_up(&database).await?;
                 }
-                over_http::load(&warm_up, server.address, &bank).await?;
+                over_http::load(&warm_up, server.address, &wallets).await?;
                 let scales = Scales::set(server.process(), mongod);
-                Ok(scales.read(over_http::load(&slice, server.address, &bank).await?))
+                Ok(scales.read(over_http::load(&slice, server.address, &wallets).await?))
             })
         });
         measured.await.map_err(|_| "the clients panicked")?

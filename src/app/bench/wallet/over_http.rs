@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use super::bank::{Bank, KEY_DIGITS, KEY_PREFIX, ROUTE, body};
+use super::bank::{KEY_DIGITS, KEY_PREFIX, ROUTE, Wallets, body};
 use super::slice::{Done, Slice, Times, Turn};
 use crate::app::bench::socket::Socket;
 
@@ -15,16 +16,15 @@ const CREATED: u16 = 201;
 const ID_LENGTH: usize = 24;
 
 /// To be run on a runtime of one thread.
-pub async fn load(slice: &Slice, address: SocketAddr, bank: &Bank) -> Result<Done, String> {
+pub async fn load(slice: &Slice, address: SocketAddr, wallets: &Wallets) -> Result<Done, String> {
     let mut debtors = Vec::with_capacity(slice.clients);
     for _ in 0..slice.clients {
-        debtors.push(Debtor::connect(address, &bank.key).await?);
+        debtors.push(Debtor::connect(address, &wallets.key).await?);
     }
-    let ids: std::sync::Arc<[String]> = bank.holders.iter().map(|h| h.user.to_string()).collect();
     let slice = slice.begin();
     let mut clients = JoinSet::new();
     for mut debtor in debtors {
-        let (slice, ids) = (slice.clone(), ids.clone());
+        let (slice, ids) = (slice.clone(), Arc::clone(&wallets.ids));
         clients.spawn(async move {
             let mut times = Times::default();
             while let Some(turn) = slice.next() {
