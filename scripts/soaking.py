@@ -191,7 +191,8 @@ def end_children():
     with lock:
         over.set()
     for child in children:
-        child.kill()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)  # with what it has started itself
         child.wait()
 
 

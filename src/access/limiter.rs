@@ -15,7 +15,7 @@ use crate::kernel::quota::Quota;
 use crate::kernel::time::{SECOND_MS, Timestamp};
 use crate::store::{Leased, Store, Take};
 
-/// Callers whose meters are kept; one that is dropped loses what it has taken, never more.
+/// Callers whose meters are kept; one that is dropped loses what it has taken, and what it owes.
 const METERS_MAX: u64 = 200_000;
 const IDLE: Duration = Duration::from_secs(3700);
 /// How often a request may find that others were faster.
@@ -36,7 +36,7 @@ struct Alone {
     from_hour: AtomicI64,
     /// Milliseconds since `started`: when that was known last.
     known_at: AtomicU64,
-    /// What others have taken of whose limits, in which hour.
+    /// What was taken of whose limits before, in which hour.
     taken: RwLock<(i64, HashMap<String, Leased>)>,
 }
 
@@ -153,8 +153,12 @@ impl Limiter {
         let mut meters: Vec<MutexGuard<'_, Meter>> = slots.iter().map(|s| lock(&s.meter)).collect();
         let mut asks = None;
         for (which, (meter, limited)) in meters.iter_mut().zip(limited).enumerate() {
-            // Asked once they are locked: what is spent on trust is there to be settled.
-            let unasked = self.alone.unasked(&limited.whose, now);
+            // Asked once they are locked: what is spent on trust is there to be settled. While an order is
+            // under way nothing is: what it brings was not known when this node found itself alone.
+            let unasked = match slots[which].asking.try_lock() {
+                Ok(_) => self.alone.unasked(&limited.whose, now),
+                Err(_) => Unasked::default(),
+            };
             match meter.ask(limited.limits, now, unasked) {
                 Say::Yes => {}
                 Say::No => return Turn::Refused(which),
@@ -238,10 +242,9 @@ impl Alone {
     }
 
     /// Where it is not known of whom something was taken, with the next hour.
-    fn begins(&self, hour: i64, taken: Option<Vec<Leased>>) {
+    fn begins(&self, hour: i64, taken: Option<HashMap<String, Leased>>) {
         let hour = hour + i64::from(taken.is_none());
-        let taken = taken.unwrap_or_default().into_iter();
-        let taken = taken.map(|leased| (leased.whose.clone(), leased)).collect();
+        let taken = taken.unwrap_or_default();
         *self.taken.write().unwrap_or_else(PoisonError::into_inner) = (hour, taken);
         self.is_known_at(self.started.elapsed());
         self.from_hour.store(hour, Ordering::Release);

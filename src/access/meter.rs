@@ -30,7 +30,7 @@ struct Window {
     limit: i64,
     /// Taken from the stock and not spent yet.
     tokens: i64,
-    /// Taken by all nodes, when this one looked last.
+    /// Taken by all nodes when this one looked last, or before it was alone.
     taken: i64,
     /// Spent here.
     spent: i64,
@@ -96,7 +96,7 @@ impl Meter {
     /// Spends nothing; a moment before the last one counts as the last one.
     pub fn ask(&mut self, limits: RateLimits, now: Timestamp, unasked: Unasked) -> Say {
         self.roll(now);
-        if !self.of_hour.asked {
+        if !self.of_hour.asked && unasked.of_hour > 0 {
             self.of_hour.taken = unasked.taken_of_hour;
         }
         self.of_minute.limited_to(limits.requests_per_minute);
@@ -333,6 +333,18 @@ mod tests {
         let [minute, hour] = meter.quota(at(42)).windows;
         assert_eq!((minute.remaining, minute.resets_in_seconds), (99, 18));
         assert_eq!((hour.remaining, hour.resets_in_seconds), (999, 3558));
+    }
+
+    #[test]
+    fn what_was_taken_before_this_node_was_alone_stays_known_when_it_is_not_sure_of_that_any_more()
+    {
+        let mut meter = Meter::default();
+        let alone = Unasked { of_minute: 7, of_hour: 7, taken_of_hour: 40 };
+        assert_eq!(meter.ask(limits(10, 50), at(0), alone), Say::Yes);
+        meter.spend();
+        assert!(matches!(meter.ask(limits(10, 50), at(0), Unasked::default()), Say::Ask(_)));
+        assert!(meter.on_credit(1));
+        assert_eq!(meter.quota(at(0)).windows[1].remaining, 8);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! of the newcomer by the change stream, at the latest with its next sign of life. Both write before
 //! they read, so one of two who do this at once sees the other.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bson::{Document, RawDocument, doc};
@@ -25,9 +26,8 @@ const MINUTES: i64 = 60;
 const HOUR_MS: i64 = MINUTES * 60 * SECOND_MS;
 
 /// What is taken of somebody's limit in an hour, and the last minute in which something was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leased {
-    pub whose: String,
     pub of_hour: i64,
     /// Since 1970.
     pub until_minute: i64,
@@ -73,18 +73,18 @@ impl Store {
     }
 
     /// What is written down of this hour; `None` where it is of too many.
-    pub async fn leased(&self, now: Timestamp) -> Result<Option<Vec<Leased>>, Fault> {
+    pub async fn leased(&self, now: Timestamp) -> Result<Option<HashMap<String, Leased>>, Fault> {
         let hour = now.timestamp_millis().div_euclid(HOUR_MS) * HOUR_MS;
         let later = doc! { "expires_at": { "$gt": Timestamp::from_millis(hour + HOUR_MS) } };
         let leases = self.inner().database.collection::<Document>(super::lease::LEASES);
         let found = self.spawn(async move {
             let mut rows = leases.find(later).await?;
-            let mut of_all = Vec::new();
+            let mut of_all = HashMap::new();
             while rows.advance().await? {
                 if of_all.len() == LEASED_MAX {
                     return Ok(None);
                 }
-                of_all.push(leased(rows.current()));
+                of_all.extend(leased(rows.current(), hour / HOUR_MS));
             }
             Ok(Some(of_all))
         });
@@ -92,18 +92,18 @@ impl Store {
     }
 }
 
-fn leased(row: &RawDocument) -> Leased {
-    let id = row.get_str("_id").unwrap_or_default();
-    let (whose, hour) = id.split_once('|').unwrap_or((id, ""));
-    let hour: i64 = hour.parse().unwrap_or(i64::MAX / MINUTES);
+/// Whose line it is, and what it says, if it is of this hour.
+fn leased(row: &RawDocument, hour: i64) -> Option<(String, Leased)> {
+    let (whose, of) = row.get_str("_id").ok()?.split_once('|')?;
+    if of.parse() != Ok(hour) {
+        return None;
+    }
     let minutes = row.get_document("minutes").into_iter().flatten().filter_map(Result::ok);
     let minutes = minutes.filter_map(|(minute, _)| minute.as_str().strip_prefix('m')?.parse().ok());
-    Leased {
-        whose: whose.to_owned(),
-        of_hour: row.get_i64("hour").unwrap_or(i64::MAX),
-        // Of an hour that names none everything may be taken.
-        until_minute: hour * MINUTES + minutes.max().unwrap_or(MINUTES),
-    }
+    let until_minute = hour * MINUTES + minutes.max().unwrap_or(MINUTES);
+    // What says nothing may be all of it.
+    let of_hour = row.get_i64("hour").unwrap_or(i64::MAX);
+    Some((whose.to_owned(), Leased { of_hour, until_minute }))
 }
 
 async fn wait_for_others(node: &Node) -> Result<(), Fault> {

@@ -9,16 +9,15 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 use moka::sync::Cache;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 
 use super::client::Store;
+use super::figures::CopyFigures;
 use super::read::Query;
 use super::record::{REVISION, Record, RecordId};
 use super::way::Way;
@@ -90,8 +89,7 @@ pub(super) struct Copies {
     ways: Cache<Way, RecordId>,
     unknown: Cache<Way, ()>,
     people_max: u64,
-    /// The last change of what belongs there.
-    places: Box<[Mutex<u64>]>,
+    places: Box<[Mutex<Place>]>,
     changes: AtomicU64,
     hasher: Hasher,
     /// Grows when everything is forgotten.
@@ -99,28 +97,16 @@ pub(super) struct Copies {
     started: Instant,
     /// Milliseconds since `started`: up to then this process has heard of every change. 0: never.
     heard_until: AtomicU64,
-    pub figures: Figures,
+    pub figures: CopyFigures,
 }
 
-/// How often a copy was of use. Cheap to clone; clones count together.
-#[derive(Clone, Default)]
-pub struct Figures {
-    pub hits: Counter,
-    pub misses: Counter,
-    pub evictions: Counter,
-}
-
-impl Figures {
-    pub fn register(&self, registry: &mut Registry) {
-        let figures = [
-            ("cache_hits", "Records that were found in memory", &self.hits),
-            ("cache_misses", "Records that had to be read", &self.misses),
-            ("cache_evictions", "Records forgotten because they changed", &self.evictions),
-        ];
-        for (name, help, counter) in figures {
-            registry.register(name, help, counter.clone());
-        }
-    }
+/// The last change of what belongs there, by whomever.
+#[derive(Default)]
+struct Place {
+    /// What was read before it is not kept.
+    changed: u64,
+    /// The last one that was news here: nothing that this process has written, or has read since.
+    news: u64,
 }
 
 /// What had happened before a read, or before a commit.
@@ -139,13 +125,13 @@ impl Copies {
             ways: Cache::new(2 * people + FEW),
             unknown: Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(UNKNOWN_FOR).build(),
             people_max: people,
-            places: (0..PLACES).map(|_| Mutex::new(0)).collect(),
+            places: (0..PLACES).map(|_| Mutex::default()).collect(),
             changes: AtomicU64::new(0),
             hasher: Hasher::default(),
             era: AtomicU64::new(0),
             started: Instant::now(),
             heard_until: AtomicU64::new(0),
-            figures: Figures::default(),
+            figures: CopyFigures::default(),
         }
     }
 
@@ -153,9 +139,9 @@ impl Copies {
         if is_few(collection) { &self.few } else { &self.people }
     }
 
-    fn place(&self, held: &Held) -> &Mutex<u64> {
+    fn place(&self, held: &Held) -> MutexGuard<'_, Place> {
         let hash = usize::try_from(self.hasher.hash_one(held) % PLACES as u64).unwrap_or(0);
-        &self.places[hash]
+        lock(&self.places[hash])
     }
 
     /// The collection's own name, where copies of it are kept.
@@ -181,17 +167,20 @@ impl Copies {
 
     pub fn forget(&self, collection: &'static str, id: RecordId) {
         let held = place_of(collection, id);
-        let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
-        self.evict(&held, &mut last);
+        let mut place = self.place(&held);
+        self.evict(&held, &mut place);
     }
 
     /// As `forget`, unless the copy is at least as new as what the record has come to.
     pub fn has_come_to(&self, collection: &'static str, id: RecordId, revision: Option<i64>) {
         let held = place_of(collection, id);
-        let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place(&held);
         let copy = revision.and_then(|_| self.shelf(collection).get(&held));
         if copy.is_none_or(|copy| Some(copy.revision()) < revision) {
-            self.evict(&held, &mut last);
+            self.evict(&held, &mut place);
+        } else {
+            // Whatever is being read now may be older than the copy.
+            place.changed = self.next_change();
         }
     }
 
@@ -199,22 +188,26 @@ impl Copies {
     /// heard of them since `before` the commit. Who is not held is not asked for.
     pub fn leave(&self, collection: &'static str, id: RecordId, before: Before, raw: &RawDocument) {
         let held = place_of(collection, id);
-        let mut last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = *last <= before.changes && self.era.load(Ordering::Acquire) == before.era;
+        let mut place = self.place(&held);
+        let counts = place.news <= before.changes && self.is_still(before.era);
         let copy = self.shelf(collection).get(&held).filter(|_| counts);
-        let Some(copy) = copy else { return self.evict(&held, &mut last) };
-        // What is being read now may be older.
-        *last = self.next_change();
+        let Some(copy) = copy else { return self.evict(&held, &mut place) };
+        place.changed = self.next_change();
         let left = Snapshot::new(raw.to_owned());
         if copy.revision() < left.revision() {
             self.shelf(collection).insert(held, left);
         }
     }
 
-    fn evict(&self, held: &Held, last: &mut u64) {
-        *last = self.next_change().max(*last);
+    fn evict(&self, held: &Held, place: &mut Place) {
+        place.changed = self.next_change();
+        place.news = place.changed;
         self.shelf(held.0).invalidate(held);
         self.figures.evictions.inc();
+    }
+
+    fn is_still(&self, era: u64) -> bool {
+        self.era.load(Ordering::Acquire) == era
     }
 
     fn next_change(&self) -> u64 {
@@ -223,6 +216,8 @@ impl Copies {
 
     pub fn forget_all(&self) {
         self.era.fetch_add(1, Ordering::AcqRel);
+        // Whoever has seen the era before puts its copy there before all are thrown away.
+        self.places.iter().for_each(|place| drop(lock(place)));
         self.people.invalidate_all();
         self.few.invalidate_all();
         self.unknown.invalidate_all();
@@ -237,8 +232,8 @@ impl Copies {
         if self.people_max == 0 && !is_few(held.0) {
             return;
         }
-        let last = self.place(&held).lock().unwrap_or_else(PoisonError::into_inner);
-        if *last <= before.changes && self.era.load(Ordering::Acquire) == before.era {
+        let place = self.place(&held);
+        if place.changed <= before.changes && self.is_still(before.era) {
             self.shelf(held.0).insert(held, snapshot.clone());
         }
     }
@@ -249,6 +244,10 @@ impl Copies {
         count.inc();
         found
     }
+}
+
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether there are few of them; they are roots, all of them.
@@ -368,7 +367,7 @@ impl Store {
         Ok((found, again))
     }
 
-    pub fn copy_figures(&self) -> &Figures {
+    pub fn copy_figures(&self) -> &CopyFigures {
         &self.inner().copies.figures
     }
 
@@ -444,8 +443,10 @@ mod tests {
         left(&copies, copies.before(), 2);
         copies.keep(held(), reading, &snapshot(1));
         assert_eq!(revision(&copies), Some(2), "what was being read meanwhile is older");
+        let reading = copies.before();
         copies.has_come_to(held().0, held().1, Some(2));
-        assert_eq!(revision(&copies), Some(2));
+        copies.keep(held(), reading, &snapshot(1));
+        assert_eq!(revision(&copies), Some(2), "what was being read may be older");
         copies.has_come_to(held().0, held().1, Some(3));
         assert_eq!(revision(&copies), None, "somebody else has written them");
         copies.keep(held(), copies.before(), &snapshot(3));

@@ -1,4 +1,4 @@
-//! What the store counts: the lane and its transactions, the pool, and MongoDB's answers.
+//! What the store counts: the lane and its transactions, the pool, MongoDB's answers, and copies.
 //!
 //! Of a command only its name becomes a label, and only where it is one of those that Purser sends.
 
@@ -167,5 +167,26 @@ impl Figures {
         let known = COMMANDS.iter().find(|known| **known == name);
         let command = Command { command: known.copied().unwrap_or("other") };
         self.commands.get_or_create(&command).observe(duration.as_secs_f64());
+    }
+}
+
+/// How often a copy was of use. Cheap to clone; clones count together.
+#[derive(Clone, Default)]
+pub struct CopyFigures {
+    pub hits: Counter,
+    pub misses: Counter,
+    pub evictions: Counter,
+}
+
+impl CopyFigures {
+    pub fn register(&self, registry: &mut Registry) {
+        let figures = [
+            ("cache_hits", "Records that were found in memory", &self.hits),
+            ("cache_misses", "Records that had to be read", &self.misses),
+            ("cache_evictions", "Records forgotten because they changed", &self.evictions),
+        ];
+        for (name, help, counter) in figures {
+            registry.register(name, help, counter.clone());
+        }
     }
 }

@@ -8,9 +8,11 @@
 //! they still have that revision. What turns out otherwise fails the attempt, and the next ones read.
 //!
 //! But for the user, only provisos see what is remembered: fields that change without the revision (a
-//! key that was sealed anew) must not be copied from here.
+//! key that was sealed anew) must not be copied from here. A user who was changed without their revision,
+//! by hand, is forgotten once this process has heard of it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bson::oid::ObjectId;
@@ -76,6 +78,8 @@ pub(super) struct Left {
 
 #[derive(Default)]
 pub(super) struct Memory {
+    /// Grows when somebody may be otherwise than their revision says.
+    doubts: AtomicU64,
     people: Mutex<People>,
     records: Mutex<HashMap<String, RawDocumentBuf>>,
     /// Lost for a while when somebody else writes the same people.
@@ -97,8 +101,16 @@ impl Memory {
         self.records().get(name).cloned()
     }
 
-    pub fn keep(&self, left: Left) {
+    pub fn doubts(&self) -> u64 {
+        self.doubts.load(Ordering::Acquire)
+    }
+
+    /// Unless there is a new doubt: what was left may have been made of what is not so.
+    pub fn keep(&self, left: Left, doubts: u64) {
         let mut people = self.people();
+        if self.doubts() != doubts {
+            return left.people.iter().for_each(|(user, _)| people.remove(user));
+        }
         left.people.into_iter().for_each(|(user, person)| people.put(user, person));
         if !left.records.is_empty() {
             let mut records = self.records();
@@ -110,10 +122,21 @@ impl Memory {
     }
 
     pub fn forget(&self, user: UserId) {
+        self.people().remove(&user.0);
+    }
+
+    /// Somebody has changed them without their revision.
+    pub fn doubt(&self, user: UserId) {
         let mut people = self.people();
-        if let Some(old) = people.all.remove(&user.0) {
-            people.bytes -= old.bytes();
-        }
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        people.remove(&user.0);
+    }
+
+    pub fn forget_all(&self) {
+        let mut people = self.people();
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        *people = People::default();
+        self.records().clear();
     }
 
     pub fn forget_records(&self) {
@@ -130,6 +153,12 @@ impl Memory {
 }
 
 impl People {
+    fn remove(&mut self, user: &ObjectId) {
+        if let Some(old) = self.all.remove(user) {
+            self.bytes -= old.bytes();
+        }
+    }
+
     fn put(&mut self, user: ObjectId, person: Person) {
         let bytes = person.bytes();
         if self.bytes + bytes > BYTES_MAX {
@@ -164,8 +193,8 @@ mod tests {
     #[test]
     fn the_last_state_counts_until_it_is_forgotten() {
         let memory = Memory::default();
-        memory.keep(left(1, person(1, 0)));
-        memory.keep(left(1, person(2, 0)));
+        memory.keep(left(1, person(1, 0)), 0);
+        memory.keep(left(1, person(2, 0)), 0);
         assert_eq!(memory.recall(&id(1)).and_then(|person| person.revision()), Some(2));
         assert!(memory.recall(&id(2)).is_none());
         memory.forget(UserId(id(1)));
@@ -174,10 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_of_somebody_before_they_were_changed_by_hand_is_not_kept() {
+        let memory = Memory::default();
+        memory.keep(left(1, person(1, 0)), memory.doubts());
+        let before = memory.doubts();
+        memory.doubt(UserId(id(1)));
+        assert!(memory.recall(&id(1)).is_none());
+        memory.keep(left(1, person(2, 0)), before);
+        assert!(memory.recall(&id(1)).is_none(), "it was made of what was before");
+        memory.keep(left(1, person(3, 0)), memory.doubts());
+        assert!(memory.recall(&id(1)).is_some());
+        memory.forget_all();
+        assert!(memory.recall(&id(1)).is_none() && memory.people().bytes == 0);
+    }
+
+    #[test]
     fn a_memory_that_is_full_starts_anew() {
         let memory = Memory::default();
         for byte in 0..3 {
-            memory.keep(left(byte, person(1, BYTES_MAX / 2)));
+            memory.keep(left(byte, person(1, BYTES_MAX / 2)), 0);
         }
         assert!(memory.recall(&id(1)).is_none() && memory.recall(&id(2)).is_some());
         assert!(memory.people().bytes <= BYTES_MAX);

@@ -4,8 +4,8 @@
 //! The stream is driven by hand: only so is it known up to which moment everything was heard. An
 //! answer to a question that was asked at `t` holds every change that a majority had at `t`. When
 //! the stream breaks, all copies are forgotten once a new one is open, and none counts until then.
-//! Only names of fields are sent, and no value but a person's revision: what this process has written
-//! itself it knows already.
+//! Only names of fields are sent, and of values the revision alone: what this process has written itself
+//! it knows already.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,7 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
     let cursor = opened.get_document("cursor").ok().and_then(|c| c.get_i64("id").ok());
     let cursor = cursor.unwrap_or_default();
     // What was copied before the stream was open may have changed unheard.
+    store.memory.forget_all();
     store.copies.forget_all();
     *told = false;
     loop {
@@ -77,6 +78,10 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
                         store.memory.forget_records();
                     }
                     store.copies.has_come_to(collection, id, revision);
+                }
+                News::ByHand(user) => {
+                    store.memory.doubt(user);
+                    store.forget(ALWAYS_NEWS, RecordId::Object(user.0));
                 }
                 News::Erased(user) => store.forget_key(user),
                 News::TheEnd => return Ok(()),
@@ -137,6 +142,8 @@ enum News {
     Somebody,
     /// And the revision that it has come to, where an update says so.
     Changed(&'static str, RecordId, Option<i64>),
+    /// Somebody's record was changed, and its revision was not.
+    ByHand(UserId),
     /// Somebody's data key was destroyed.
     Erased(UserId),
     /// A collection or the database was dropped or renamed, or the stream says that it is over.
@@ -157,9 +164,15 @@ fn news(event: &Document, node: &str) -> News {
         let erased = id.as_object_id().filter(|_| is_gone);
         return erased.map_or(News::None, |id| News::Erased(UserId(id)));
     }
+    let revision = event.get_i64(REVISION).ok();
+    if let (ALWAYS_NEWS, Some(id), None) = (collection, id.as_object_id(), revision)
+        && event.get_str("operationType").ok() != Some("insert")
+    {
+        return News::ByHand(UserId(id));
+    }
     match (Copies::keeps(collection), RecordId::of(id)) {
         (Some(collection), Some(id)) if !is_volatile(collection, event) => {
-            News::Changed(collection, id, event.get_i64(REVISION).ok())
+            News::Changed(collection, id, revision)
         }
         (Some(_), _) => News::None,
         (None, _) => News::TheEnd,
@@ -179,6 +192,8 @@ fn is_volatile(collection: &str, event: &Document) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bson::oid::ObjectId;
+
     use super::*;
 
     #[test]
@@ -196,6 +211,20 @@ mod tests {
         "documentKey": { "_id": "shop" }, "fields": ["name"] };
         let shop = RecordId::Text("shop".into());
         assert_eq!(news(&changed, "node:me"), News::Changed("apps", shop.clone(), None));
+        let of_somebody = |operation: &str, revision: Option<i64>| {
+            let mut event = doc! { "operationType": operation, "ns": { "coll": "users" },
+            "documentKey": { "_id": ObjectId::from_bytes([1; 12]) } };
+            event.extend(revision.map(|revision| ("revision".to_owned(), revision.into())));
+            news(&event, "node:me")
+        };
+        let somebody = RecordId::Object(ObjectId::from_bytes([1; 12]));
+        let by_hand = News::ByHand(UserId(ObjectId::from_bytes([1; 12])));
+        let revised = News::Changed("users", somebody.clone(), Some(2));
+        assert_eq!(of_somebody("update", Some(2)), revised);
+        assert_eq!(of_somebody("insert", None), News::Changed("users", somebody, None));
+        assert_eq!(of_somebody("update", None), by_hand);
+        assert_eq!(of_somebody("replace", None), by_hand);
+        assert_eq!(of_somebody("delete", None), by_hand);
         let mut further = changed.clone();
         further.insert("revision", 7_i64);
         assert_eq!(news(&further, "node:me"), News::Changed("apps", shop, Some(7)));

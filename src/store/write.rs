@@ -82,6 +82,7 @@ pub(super) async fn attempt(
     manner: Manner,
 ) -> Result<(), Trouble> {
     let deadline = tokio::time::Instant::from_std(deadline);
+    let doubts = store.memory.doubts();
     let mut transaction = Transaction::begin(session).await?;
     let prepared = prepare(store, &mut transaction, units, manner);
     let prepared = match timeout_at(deadline, prepared).await {
@@ -93,10 +94,10 @@ pub(super) async fn attempt(
         // must not be given before it has: the commit waits for that.
         Ok(Prepared::Nothing) => transaction.commit(store, None, deadline).await,
         Ok(Prepared::Written(proof)) => {
-            let before = store.copies.before();
+            let so_far = SoFar { heard: store.copies.before(), doubts };
             let committed = transaction.commit(store, Some(&proof), deadline).await;
             // Before anybody is answered; a commit in doubt may have happened.
-            take_in(store, *proof, committed.is_ok().then_some(before));
+            take_in(store, *proof, committed.is_ok().then_some(so_far));
             committed
         }
         Err(trouble) => {
@@ -106,21 +107,30 @@ pub(super) async fn attempt(
     }
 }
 
-/// What a transaction has changed is forgotten. Where it is sure that people are as it has left them, it
-/// is remembered: `before` is what had been heard of before the commit.
-fn take_in(store: &Inner, proof: Proof, before: Option<Before>) {
+/// What was known when a transaction was made and sent.
+#[derive(Clone, Copy)]
+struct SoFar {
+    heard: Before,
+    /// Of those who were recalled for it.
+    doubts: u64,
+}
+
+/// What a transaction has changed is forgotten. Where it is sure that people are as it has left them, they
+/// are remembered so.
+fn take_in(store: &Inner, proof: Proof, committed: Option<SoFar>) {
     let Proof { changed, left, .. } = proof;
+    let sure = committed.filter(|so_far| store.memory.doubts() == so_far.doubts);
     for (collection, id) in changed {
         let person = left.people.iter().find(|(user, _)| id == RecordId::Object(*user));
-        match before.zip(person).filter(|_| collection == USERS) {
-            Some((before, (_, person))) => {
-                store.copies.leave(collection, id, before, &person.user);
+        match sure.zip(person).filter(|_| collection == USERS) {
+            Some((so_far, (_, person))) => {
+                store.copies.leave(collection, id, so_far.heard, &person.user);
             }
             None => store.forget(collection, id),
         }
     }
-    if before.is_some() {
-        store.memory.keep(left);
+    if let Some(so_far) = committed {
+        store.memory.keep(left, so_far.doubts);
     }
 }
 

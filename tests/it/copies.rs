@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bson::doc;
+use bson::oid::ObjectId;
 use serde_json::json;
 
 use crate::harness::{Mongod, Principal, Purser, person};
@@ -162,6 +163,27 @@ fn what_this_node_has_changed_is_read_from_memory_and_what_another_has_within_a_
         call(&elsewhere, &theirs);
         let took = time_until(|| name(&shop).as_ref() == Some(&theirs));
         assert!(took < WITHIN, "{took:?}");
+    }
+}
+
+#[test]
+fn what_was_changed_by_hand_is_not_undone_by_what_this_node_remembers() {
+    let purser = Purser::start().without_replay();
+    let shop = busy(&purser);
+    let (id, _) = shop.register("ada@example.com");
+    let path = format!("/v1/users/{id}");
+    warm(&purser, &shop, &path);
+    shop.patch(&path, json!({ "profile": { "last_name": "Lovelace" } })).expect(200);
+    let user: ObjectId = id.parse().expect("an id");
+    let by_hand = doc! { "$set": { "profile.first_name": "Augusta" } };
+    purser.db_update("users", doc! { "_id": user }, by_hand);
+    let first_name = || shop.get(&path).expect(200)["shared"]["profile"]["first_name"].clone();
+    assert!(time_until(|| first_name() == "Augusta") < WITHIN);
+
+    shop.patch(&path, json!({ "profile": { "last_name": "King" } })).expect(200);
+
+    for _ in 0..3 {
+        assert_eq!(first_name(), "Augusta");
     }
 }
 
