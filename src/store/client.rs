@@ -344,7 +344,7 @@ impl Inner {
 
     /// Of somebody who was erased: what was read of them with it is not kept either.
     pub fn forget_key(&self, user: UserId) {
-        self.memory.forget(user);
+        self.memory.doubt(user);
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(user);
     }
 

@@ -78,7 +78,7 @@ pub(super) struct Left {
 
 #[derive(Default)]
 pub(super) struct Memory {
-    /// Grows when somebody may be otherwise than their revision says.
+    /// Grows when somebody is erased, or may be otherwise than their revision says.
     doubts: AtomicU64,
     people: Mutex<People>,
     records: Mutex<HashMap<String, RawDocumentBuf>>,
@@ -121,11 +121,7 @@ impl Memory {
         }
     }
 
-    pub fn forget(&self, user: UserId) {
-        self.people().remove(&user.0);
-    }
-
-    /// Somebody has changed them without their revision.
+    /// They were erased, or changed without their revision: what is being made of them now is not kept.
     pub fn doubt(&self, user: UserId) {
         let mut people = self.people();
         self.doubts.fetch_add(1, Ordering::AcqRel);
@@ -197,7 +193,7 @@ mod tests {
         memory.keep(left(1, person(2, 0)), 0);
         assert_eq!(memory.recall(&id(1)).and_then(|person| person.revision()), Some(2));
         assert!(memory.recall(&id(2)).is_none());
-        memory.forget(UserId(id(1)));
+        memory.doubt(UserId(id(1)));
         assert!(memory.recall(&id(1)).is_none());
         assert_eq!(memory.people().bytes, 0);
     }
