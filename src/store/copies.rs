@@ -89,7 +89,8 @@ pub(super) struct Copies {
     ways: Cache<Way, RecordId>,
     unknown: Cache<Way, ()>,
     people_max: u64,
-    places: Box<[Mutex<Place>]>,
+    /// When what belongs there was changed last, by whomever: what was read before that is not kept.
+    places: Box<[Mutex<u64>]>,
     changes: AtomicU64,
     hasher: Hasher,
     /// Grows when everything is forgotten.
@@ -100,16 +101,7 @@ pub(super) struct Copies {
     pub figures: CopyFigures,
 }
 
-/// The last change of what belongs there, by whomever.
-#[derive(Default)]
-struct Place {
-    /// What was read before it is not kept.
-    changed: u64,
-    /// The last one that was news here: nothing that this process has written, or has read since.
-    news: u64,
-}
-
-/// What had happened before a read, or before a commit.
+/// What had happened before a read.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     era: u64,
@@ -139,7 +131,7 @@ impl Copies {
         if is_few(collection) { &self.few } else { &self.people }
     }
 
-    fn place(&self, held: &Held) -> MutexGuard<'_, Place> {
+    fn place(&self, held: &Held) -> MutexGuard<'_, u64> {
         let hash = usize::try_from(self.hasher.hash_one(held) % PLACES as u64).unwrap_or(0);
         lock(&self.places[hash])
     }
@@ -180,28 +172,27 @@ impl Copies {
             self.evict(&held, &mut place);
         } else {
             // Whatever is being read now may be older than the copy.
-            place.changed = self.next_change();
+            *place = self.next_change();
         }
     }
 
-    /// This process has written it: who is held is held as they were left, unless something else was
-    /// heard of them since `before` the commit. Who is not held is not asked for.
-    pub fn leave(&self, collection: &'static str, id: RecordId, before: Before, raw: &RawDocument) {
+    /// This process has written it: who is held as they were before is held as they were left. Who is
+    /// not held is not asked for.
+    pub fn leave(&self, collection: &'static str, id: RecordId, raw: &RawDocument) {
         let held = place_of(collection, id);
         let mut place = self.place(&held);
-        let counts = place.news <= before.changes && self.is_still(before.era);
-        let copy = self.shelf(collection).get(&held).filter(|_| counts);
-        let Some(copy) = copy else { return self.evict(&held, &mut place) };
-        place.changed = self.next_change();
+        let Some(copy) = self.shelf(collection).get(&held) else {
+            return self.evict(&held, &mut place);
+        };
+        *place = self.next_change();
         let left = Snapshot::new(raw.to_owned());
         if copy.revision() < left.revision() {
             self.shelf(collection).insert(held, left);
         }
     }
 
-    fn evict(&self, held: &Held, place: &mut Place) {
-        place.changed = self.next_change();
-        place.news = place.changed;
+    fn evict(&self, held: &Held, place: &mut u64) {
+        *place = self.next_change();
         self.shelf(held.0).invalidate(held);
         self.figures.evictions.inc();
     }
@@ -233,7 +224,7 @@ impl Copies {
             return;
         }
         let place = self.place(&held);
-        if place.changed <= before.changes && self.is_still(before.era) {
+        if *place <= before.changes && self.is_still(before.era) {
             self.shelf(held.0).insert(held, snapshot.clone());
         }
     }
@@ -246,7 +237,7 @@ impl Copies {
     }
 }
 
-fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+fn lock(place: &Mutex<u64>) -> MutexGuard<'_, u64> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -424,8 +415,8 @@ mod tests {
         assert_eq!(copies.copy(&held()).map(|copy| copy.revision()), Some(2));
     }
 
-    fn left(copies: &Copies, before: Before, revision: i64) {
-        copies.leave(held().0, held().1, before, snapshot(revision).raw());
+    fn leave(copies: &Copies, revision: i64) {
+        copies.leave(held().0, held().1, snapshot(revision).raw());
     }
 
     fn revision(copies: &Copies) -> Option<i64> {
@@ -436,11 +427,11 @@ mod tests {
     fn who_is_held_is_held_as_this_process_has_left_them_and_hearing_of_that_changes_nothing() {
         let copies = Copies::new(10);
         copies.heard(Instant::now());
-        left(&copies, copies.before(), 2);
+        leave(&copies, 2);
         assert_eq!(revision(&copies), None, "nobody has asked for them");
         copies.keep(held(), copies.before(), &snapshot(1));
         let reading = copies.before();
-        left(&copies, copies.before(), 2);
+        leave(&copies, 2);
         copies.keep(held(), reading, &snapshot(1));
         assert_eq!(revision(&copies), Some(2), "what was being read meanwhile is older");
         let reading = copies.before();
@@ -455,23 +446,17 @@ mod tests {
     }
 
     #[test]
-    fn how_this_process_has_left_them_does_not_count_after_it_has_heard_of_something_else() {
+    fn whom_somebody_else_has_changed_since_is_not_held_as_this_process_has_left_them() {
         let copies = Copies::new(10);
         copies.heard(Instant::now());
         copies.keep(held(), copies.before(), &snapshot(1));
-        let before = copies.before();
+        let reading = copies.before();
         copies.has_come_to(held().0, held().1, Some(3));
-        copies.keep(held(), copies.before(), &snapshot(3));
-        left(&copies, before, 2);
+        leave(&copies, 2);
+        copies.keep(held(), reading, &snapshot(1));
         assert_eq!(revision(&copies), None, "a change came between");
-        copies.keep(held(), copies.before(), &snapshot(1));
-        let before = copies.before();
-        copies.forget_all();
         copies.keep(held(), copies.before(), &snapshot(3));
-        left(&copies, before, 2);
-        assert_eq!(revision(&copies), None, "changes may have gone unheard");
-        copies.keep(held(), copies.before(), &snapshot(3));
-        left(&copies, copies.before(), 2);
+        leave(&copies, 2);
         assert_eq!(revision(&copies), Some(3), "it was read later");
     }
 

@@ -16,6 +16,7 @@ use mongodb::error::Error;
 
 use super::client::Inner;
 use super::copies::{COPIED, Copies, is_few};
+use super::memory::USERS;
 use super::node::{META, NODES};
 use super::record::{REVISION, RecordId};
 use super::trouble;
@@ -27,8 +28,6 @@ const AWAIT_MS: i64 = 150;
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// After an answer that had changes: more of them come in the next one, which costs as much.
 const GATHER: Duration = Duration::from_millis(25);
-/// Nothing in it changes without being a change: the names of its fields say no more.
-const ALWAYS_NEWS: &str = "users";
 const USER_KEYS: &str = "user_keys";
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -81,7 +80,7 @@ async fn follow(store: &Inner, node: &str, told: &mut bool) -> Result<(), Error>
                 }
                 News::ByHand(user) => {
                     store.memory.doubt(user);
-                    store.forget(ALWAYS_NEWS, RecordId::Object(user.0));
+                    store.forget(USERS, RecordId::Object(user.0));
                 }
                 News::Erased(user) => store.forget_key(user),
                 News::TheEnd => return Ok(()),
@@ -124,8 +123,9 @@ fn pipeline(database: &str) -> Vec<Bson> {
         doc! { "$match": { "ns": { "$in": watched } } }.into(),
         doc! { "$project": {
             "operationType": 1, "ns.coll": 1, "documentKey": 1,
+            // In `users` nothing changes without being a change: the names of its fields say no more.
             "fields": { "$cond": [
-                { "$eq": ["$ns.coll", ALWAYS_NEWS] }, [], names("$updateDescription.updatedFields"),
+                { "$eq": ["$ns.coll", USERS] }, [], names("$updateDescription.updatedFields"),
             ] },
             "removed": "$updateDescription.removedFields",
             (REVISION.as_str()): format!("$updateDescription.updatedFields.{}", REVISION.as_str()),
@@ -165,7 +165,7 @@ fn news(event: &Document, node: &str) -> News {
         return erased.map_or(News::None, |id| News::Erased(UserId(id)));
     }
     let revision = event.get_i64(REVISION).ok();
-    if let (ALWAYS_NEWS, Some(id), None) = (collection, id.as_object_id(), revision)
+    if let (USERS, Some(id), None) = (collection, id.as_object_id(), revision)
         && event.get_str("operationType").ok() != Some("insert")
     {
         return News::ByHand(UserId(id));

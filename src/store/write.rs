@@ -13,7 +13,6 @@ use tokio::time::timeout_at;
 
 use super::batch::Batch;
 use super::client::Inner;
-use super::copies::Before;
 use super::keys;
 use super::load::{about, load, load_answers, recall, wanted_first};
 use super::memory::USERS;
@@ -94,10 +93,9 @@ pub(super) async fn attempt(
         // must not be given before it has: the commit waits for that.
         Ok(Prepared::Nothing) => transaction.commit(store, None, deadline).await,
         Ok(Prepared::Written(proof)) => {
-            let so_far = SoFar { heard: store.copies.before(), doubts };
             let committed = transaction.commit(store, Some(&proof), deadline).await;
             // Before anybody is answered; a commit in doubt may have happened.
-            take_in(store, *proof, committed.is_ok().then_some(so_far));
+            take_in(store, *proof, committed.is_ok().then_some(doubts));
             committed
         }
         Err(trouble) => {
@@ -107,30 +105,20 @@ pub(super) async fn attempt(
     }
 }
 
-/// What was known when a transaction was made and sent.
-#[derive(Clone, Copy)]
-struct SoFar {
-    heard: Before,
-    /// Of those who were recalled for it.
-    doubts: u64,
-}
-
 /// What a transaction has changed is forgotten. Where it is sure that people are as it has left them, they
-/// are remembered so.
-fn take_in(store: &Inner, proof: Proof, committed: Option<SoFar>) {
+/// are remembered so: if it was `committed`, and there are no more doubts than when it recalled them.
+fn take_in(store: &Inner, proof: Proof, committed: Option<u64>) {
     let Proof { changed, left, .. } = proof;
-    let sure = committed.filter(|so_far| store.memory.doubts() == so_far.doubts);
+    let is_sure = committed.is_some_and(|doubts| store.memory.doubts() == doubts);
     for (collection, id) in changed {
-        let person = left.people.iter().find(|(user, _)| id == RecordId::Object(*user));
-        match sure.zip(person).filter(|_| collection == USERS) {
-            Some((so_far, (_, person))) => {
-                store.copies.leave(collection, id, so_far.heard, &person.user);
-            }
+        let mut people = left.people.iter().filter(|_| is_sure && collection == USERS);
+        match people.find(|(user, _)| id == RecordId::Object(*user)) {
+            Some((_, person)) => store.copies.leave(collection, id, &person.user),
             None => store.forget(collection, id),
         }
     }
-    if let Some(so_far) = committed {
-        store.memory.keep(left, so_far.doubts);
+    if let Some(doubts) = committed {
+        store.memory.keep(left, doubts);
     }
 }
 
