@@ -9,6 +9,9 @@ pub use crate::audit::warrant::Receipts;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
+/// In a path: the person whose connection's key is shown.
+pub const ME: &str = "me";
+
 /// The part of a request that the gate looks at.
 #[derive(Debug, Clone)]
 pub struct Head {

@@ -15,7 +15,7 @@ use super::last_used::Used;
 use super::limiter::Limited;
 use super::limits::RateLimits;
 use super::permission::Permission;
-use super::principal::Head;
+use super::principal::{Head, ME};
 use super::rule;
 use super::standing::{Presented, Sought, Standing};
 use super::watch::Holder;
@@ -26,7 +26,6 @@ use crate::kernel::ids::{ConnectionId, Name, OperatorId, UserId};
 use crate::kernel::quota::Quota;
 use crate::store::{RecordId, Snapshot, Way};
 
-const ME: &str = "me";
 const NOT_IN_USE: &str = "not_in_use";
 
 /// An app that was recognised by a key.
@@ -52,7 +51,7 @@ impl Resolve for OnApp {
         let app = gate.app_of_key(head, &key).await?;
         let quota = gate.spend(&[limit_of_app(&app)], head.context.now).await?;
         let standing = Standing::App { app: app.id.clone(), key_id: key.id().to_owned() };
-        let caller = of_app(&app.id, None, standing, quota, format!("app:{}", app.id));
+        let caller = of_app(&app.id, None, standing, quota);
         Ok((Self { app: app.id, record: app.record }, caller))
     }
 }
@@ -162,10 +161,6 @@ impl Gate {
         rule::permission(needs, tie.connection.raw(), tie.app.record.raw())?;
         let connection = ConnectionId(object_id(tie.connection.raw(), "_id")?);
         let app = tie.app.id.clone();
-        let scope = match &tie.key {
-            Presented::OfApp(_) => format!("app:{app}"),
-            Presented::OfConnection(..) => format!("connection:{connection}"),
-        };
         let standing = Standing::OnUser {
             app: app.clone(),
             key: tie.key.clone(),
@@ -174,7 +169,7 @@ impl Gate {
             needs,
             module,
         };
-        let caller = of_app(&app, Some(connection), standing, quota, scope);
+        let caller = of_app(&app, Some(connection), standing, quota);
         Ok((OnTie { user: id, connection, app }, caller))
     }
 
@@ -368,7 +363,6 @@ fn of_app(
     connection: Option<ConnectionId>,
     standing: Standing,
     quota: Quota,
-    scope: String,
 ) -> Caller {
     Caller {
         actor: Actor::app(app),
@@ -379,7 +373,8 @@ fn of_app(
         asserted_by: None,
         standing,
         quota: Some(quota),
-        scope,
+        // Whichever of its keys is shown: the same request is the same operation.
+        scope: format!("app:{app}"),
     }
 }
 

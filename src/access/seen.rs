@@ -7,7 +7,7 @@ use super::grant::{Granted, OnUser};
 use crate::audit::actor::Subject;
 use crate::crypto::envelope::Context;
 use crate::kernel::ids::UserId;
-use crate::store::Written;
+use crate::store::{Done, Written};
 
 const PLACE: Context<'_> = Context { collection: "seen", id: "user", field: "revision" };
 const ID_BYTES: usize = 12;
@@ -25,9 +25,12 @@ impl Gate {
         self.seal_seen(user, newest(user, written).unwrap_or(found))
     }
 
-    /// As `seen_of`, where no grant on the person was needed; nothing, where nothing was written.
-    pub fn seen_after(&self, user: UserId, written: &[Written]) -> Option<String> {
-        newest(user, written).map(|revision| self.seal_seen(user, revision))
+    /// As `seen_of`, where no grant on the person was needed; nothing, where nothing was written. What
+    /// an earlier answer was about may be newer than all copies: after it the database is read.
+    pub fn seen_after<T>(&self, user: UserId, done: &Done<T>) -> Option<String> {
+        let of_earlier = done.replayed.then_some(i64::MAX);
+        let revision = of_earlier.or_else(|| newest(user, &done.written))?;
+        Some(self.seal_seen(user, revision))
     }
 
     fn seal_seen(&self, user: UserId, revision: i64) -> String {

@@ -16,6 +16,7 @@ use super::registration::{self, Outcome};
 use super::roles::{self, AccessView, RolesBody, RolesView};
 use super::shape::AppSpecificView;
 use super::view::{View, app_specific, connection_etag, etag};
+use super::waiting::Status;
 use super::wire::{self, ConnectionPatch, RegisterBody, UserPatch};
 use crate::access::cursor::List;
 use crate::access::gate::Gate;
@@ -27,7 +28,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::kernel::email::Email;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{ConnectionId, UserId};
+use crate::kernel::ids::{ConnectionId, RegistrationId, UserId};
 use crate::kernel::phone::Phone;
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -125,18 +126,16 @@ async fn register(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let grant = call.grant.repeatable(call.repeatable);
-    let done = registration::register(&grant, &desk, wire::person(call.body.0)?).await?;
-    let answer = match done.answer {
+    let person = wire::person(call.body.0)?;
+    let (outcome, done) = registration::register(&grant, &desk, person).await?.split();
+    let answer = match outcome {
         Outcome::Connected { user_id, key, view } => {
             let tag = etag(&view, desk.store.keyring());
-            let seen = gate.seen_after(user_id, &done.written);
+            let seen = gate.seen_after(user_id, &done);
             Answer::created(&registered(user_id, Some(key), view))?.etag(tag).seen(seen)
         }
         Outcome::Known { user_id, view } => Answer::ok(&registered(user_id, None, view))?,
-        Outcome::Waiting { registration_id, status } => Answer::accepted(&WaitingView {
-            registration_id: registration_id.to_string(),
-            status: status.as_str(),
-        })?,
+        Outcome::Waiting { registration_id: id, status } => Answer::accepted(&waiting(id, status))?,
     };
     Ok(answer.replayed(done.replayed))
 }
@@ -322,6 +321,10 @@ fn registered(user_id: UserId, connection_key: Option<String>, user: View) -> Re
         connection_key,
         user,
     }
+}
+
+fn waiting(id: RegistrationId, status: Status) -> WaitingView {
+    WaitingView { registration_id: id.to_string(), status: status.as_str() }
 }
 
 /// One way of looking at a time.

@@ -1,5 +1,6 @@
 //! One request, read in the right order: who asks, may they, and only then what they send.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::access::cursor::Repetition;
 use crate::access::figures::Figures as Decisions;
 use crate::access::gate::{Gate, Resolve};
 use crate::access::grant::{Granted, Names};
-use crate::access::principal::{Context, Head, Receipts, Repeatable};
+use crate::access::principal::{Context, Head, ME, Receipts, Repeatable};
 use crate::access::watch::{Read, Recognised};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Clock;
@@ -63,8 +64,13 @@ pub trait Body: Sized + 'static {
 }
 
 impl Body for Nothing {
-    fn read(_: Option<Value>) -> Result<Self, Fault> {
-        Ok(Self)
+    fn read(value: Option<Value>) -> Result<Self, Fault> {
+        match value {
+            Some(value) if value.as_object().is_none_or(|fields| !fields.is_empty()) => {
+                Err(Fault::invalid("", "not_accepted", "no body, or an empty object"))
+            }
+            _ => Ok(Self),
+        }
     }
     const EXPECTED: bool = false;
 }
@@ -116,6 +122,13 @@ impl Preconditions {
         if self.if_match.is_some() { Ok(self) } else { Err(Fault::of(Code::PreconditionRequired)) }
     }
 
+    /// For operations that say what is to be done, not what it is to be done to.
+    pub fn none(&self) -> Result<(), Fault> {
+        let accepted = "no entity tag: its Idempotency-Key says that this is done once";
+        let refused = |_| Fault::invalid("If-Match", "not_accepted", accepted);
+        self.check(String::new).map_err(refused)
+    }
+
     pub fn not_modified(&self, etag: &str) -> bool {
         self.if_none_match.as_ref().is_some_and(|tags| tags.iter().any(|t| t == etag || t == "*"))
     }
@@ -160,31 +173,52 @@ where
     }
     check_client(&request, &head)?;
     let key = idempotency_key(&request)?;
-    let value = if B::EXPECTED {
-        let reading = json::read(&request, &mut payload, B::DEPTH_MAX);
+    let value = if B::EXPECTED || request.method() == Method::POST {
         let left = head.context.deadline.saturating_duration_since(Instant::now());
-        let read = actix_web::rt::time::timeout(left, reading).await;
+        let reading = body::<B>(&request, &mut payload);
         let slow = |_| Fault::of(Code::RequestTimeout);
-        Some(same_context(read.map_err(slow)??, grant.target())?)
+        actix_web::rt::time::timeout(left, reading).await.map_err(slow)??
     } else {
         None
     };
+    let value = value.map(|value| same_context(value, grant.target())).transpose()?;
     let repeatable = key.map(|key| {
         let body = value.as_ref().map(json::canonical).unwrap_or_default();
         let route = request.match_pattern().unwrap_or_default();
+        let user = grant.target().user();
         door.gate.idempotency(&Repetition {
             scope: grant.scope(),
-            place: grant.target().user().as_deref().unwrap_or(&route),
+            place: user.as_deref().unwrap_or(&route),
             key: &key,
             method: request.method().as_str(),
             route: &route,
-            parameters: request.uri().path_and_query().map_or("", |target| target.as_str()),
+            parameters: &parameters(&request, user.as_deref()),
             body: &body,
         })
     });
     let preconditions = Preconditions::read(&request);
     let repeatable = Repeatable(repeatable);
     Ok(Call { grant, body: B::read(value)?, query, preconditions, repeatable })
+}
+
+/// One where none is expected is looked at as well: whoever sends it means something by it.
+async fn body<B: Body>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<Option<Value>, Fault> {
+    if B::EXPECTED {
+        return json::read(request, payload, B::DEPTH_MAX).await.map(Some);
+    }
+    json::read_if_sent(request, payload, B::DEPTH_MAX).await
+}
+
+/// Path and query. Whoever is called `me` once and by their id the next time is the same.
+fn parameters<'a>(request: &'a HttpRequest, user: Option<&str>) -> Cow<'a, str> {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    match (request.match_info().get("user"), user) {
+        (Some(ME), Some(id)) => target.replacen("/users/me", &format!("/users/{id}"), 1).into(),
+        _ => target.into(),
+    }
 }
 
 pub fn door(request: &HttpRequest) -> Result<Door, Fault> {
@@ -230,7 +264,11 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Fault> {
     if request.method() != Method::POST {
         return Ok(None);
     }
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut sent = request.headers().get_all("idempotency-key");
+    let Some(value) = sent.next() else { return Ok(None) };
+    if sent.next().is_some() {
+        return Err(Fault::new(Code::InvalidIdempotencyKey, "There are two of them."));
+    }
     let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
     if !visible || !(1..=255).contains(&value.len()) {
         return Err(Fault::of(Code::InvalidIdempotencyKey));

@@ -22,13 +22,27 @@ pub async fn read(
     payload: &mut Payload,
     depth_max: usize,
 ) -> Result<Value, Fault> {
-    let stated = header_text(request, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-    if stated.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
-        return Err(Fault::of(Code::BodyTooLarge));
+    check_stated(request)?;
+    check_type(request)?;
+    parsed(&whole(payload).await?, depth_max)
+}
+
+/// Where none is expected: `None` where nothing is sent, however it is sent.
+pub async fn read_if_sent(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    depth_max: usize,
+) -> Result<Option<Value>, Fault> {
+    check_stated(request)?;
+    let body = whole(payload).await?;
+    if body.is_empty() {
+        return Ok(None);
     }
-    if !is_json(request) {
-        return Err(Fault::of(Code::UnsupportedMediaType));
-    }
+    check_type(request)?;
+    parsed(&body, depth_max).map(Some)
+}
+
+async fn whole(payload: &mut Payload) -> Result<BytesMut, Fault> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|error| broken_off(&error))?;
@@ -37,8 +51,12 @@ pub async fn read(
         }
         body.extend_from_slice(&part);
     }
-    check_depth(&body, depth_max)?;
-    let read = serde_json::from_slice(&body).map(|Unique(value)| value);
+    Ok(body)
+}
+
+fn parsed(body: &[u8], depth_max: usize) -> Result<Value, Fault> {
+    check_depth(body, depth_max)?;
+    let read = serde_json::from_slice(body).map(|Unique(value)| value);
     read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let what = match error.classify() {
@@ -54,6 +72,16 @@ fn broken_off(error: &PayloadError) -> Fault {
         return Fault::of(Code::RequestTimeout);
     }
     malformed("The body ended before it was complete.")
+}
+
+fn check_stated(request: &HttpRequest) -> Result<(), Fault> {
+    let stated = header_text(request, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    let too_large = stated.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64);
+    if too_large { Err(Fault::of(Code::BodyTooLarge)) } else { Ok(()) }
+}
+
+fn check_type(request: &HttpRequest) -> Result<(), Fault> {
+    if is_json(request) { Ok(()) } else { Err(Fault::of(Code::UnsupportedMediaType)) }
 }
 
 fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {

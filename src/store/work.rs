@@ -49,6 +49,12 @@ pub struct Written {
 }
 
 impl<A> Done<A> {
+    /// The answer, and the rest of it.
+    pub fn split(self) -> (A, Done<()>) {
+        let Self { answer, replayed, written } = self;
+        (answer, Done { answer: (), replayed, written })
+    }
+
     /// The same, with another answer.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Done<B> {
         let Self { answer, replayed, written } = self;

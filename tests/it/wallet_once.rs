@@ -132,6 +132,8 @@ fn a_key_that_comes_again_is_answered_as_its_first_time_whatever_lies_between() 
     let (shop, ada) = stage(&purser, 1000);
     let bank = issuing(&purser, "bank");
     let me = &bank.register("ada@example.com").1;
+    let key = shop.post(&format!("/v1/users/{ada}/connection/key"), json!({})).expect(201);
+    let mine = &purser.with_key(key["connection_key"].as_str().expect("a key"));
     let (bob, _) = shop.register("bob@example.com");
     let path = format!("/v1/users/{bob}/wallet/credits");
     shop.with("Idempotency-Key", "bob").post(&path, json!({ "amount": 1000 })).expect(201);
@@ -148,7 +150,9 @@ fn a_key_that_comes_again_is_answered_as_its_first_time_whatever_lies_between() 
         again("with one field more", Nothing, shop, ada, more, reused()),
         again("another body", Nothing, shop, ada, four, reused()),
         again("by another app", Nothing, bank, ada, three.clone(), Then::Done),
-        again("by a connection key", Nothing, me, ada, three.clone(), Then::Done),
+        again("by another app's connection key", Nothing, me, ada, three.clone(), Then::Done),
+        again("by its connection key", Nothing, mine, ada, three.clone(), Then::Replayed),
+        again("by its connection key, to me", Nothing, mine, "me", three.clone(), Then::Replayed),
         // The reference is the app's, not the person's.
         again("for another person", Nothing, shop, bob, three.clone(), duplicate()),
         again("for another person, called so", Nothing, shop, bob, named("bobs"), Then::Done),
@@ -186,6 +190,7 @@ fn comes_again(
     match then {
         Then::Replayed => {
             assert_eq!((replayed, moved), (true, 0), "{name}");
+            assert!(again.header("purser-seen").is_some(), "{name}");
             assert_eq!(again.expect(201), first, "{name}");
         }
         Then::Done => {

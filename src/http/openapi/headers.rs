@@ -109,7 +109,7 @@ fn of_success(status: &str, shape: &Shape) -> Vec<&'static str> {
         ("RateLimit-Policy", shape.keyed),
         ("RateLimit", shape.keyed),
         ("Purser-Seen", shape.keyed),
-        ("Purser-Entry", shape.method != "GET"),
+        ("Purser-Entry", shape.method != "get"),
         ("Idempotency-Replayed", shape.takes("Idempotency-Key")),
     ];
     all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()

@@ -63,7 +63,7 @@ async fn login(
     let credentials = Credentials { identifier, password, address: client.0 };
     let done = command::sign_in(&call.grant, &desk, &attempts, gate.watch(), credentials).await?;
     let tag = etag(&done.answer.view, desk.store.keyring());
-    let seen = gate.seen_after(done.answer.user_id, &done.written);
+    let seen = gate.seen_after(done.answer.user_id, &done);
     Ok(Answer::ok(&SignedInView::from(done.answer))?.etag(tag).seen(seen))
 }
 
