@@ -174,6 +174,7 @@ impl Erasure {
                 warrant: self.warrant.clone(),
                 amount,
                 module: "customers",
+                app: None,
                 reference: format!("erase:{}", self.user),
                 description: None,
                 ids: self.ids.clone(),

@@ -98,7 +98,7 @@ codes! {
     NotEligible "not_eligible" Conflict "This code is not for this person" "`detail` says why: it is too late, or the code is their own, of the same customer, or of somebody who was registered later.";
     DuplicateReference "duplicate_reference" Conflict "The reference was used before" "It happened already: read the entry that `entry_id` names (absent where it is another person's). A new operation needs a reference of its own; unless one is sent, it is the Idempotency-Key.";
     HoldExpired "hold_expired" Conflict "The hold has run out" "Its credits are free again: place a new hold, or debit.";
-    WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds first.";
+    WalletFull "wallet_full" Conflict "The wallet holds no more of this" "At most 256 lots and 512 open holds, of 1,024 slices in all: spend lots, or capture or release holds, and send a new operation under a new Idempotency-Key.";
     ModuleInUse "module_in_use" Conflict "The module is in use" "Set its status to `inactive`, which hides it from every app. It can be deleted only while no person has data in it and no app or connection holds its permission; `detail` says what does.";
     BreakingChange "breaking_change" Conflict "The new version would break what is stored" "`errors` names each change; send a `migration` that makes old data fit and raise the major version, or change the schema less.";
     NotYetSealed "not_yet_sealed" Conflict "The entry is not sealed yet" "Repeat after `Retry-After`: it is in the trail, and gets its place in the tree and a checkpoint within seconds.";

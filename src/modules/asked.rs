@@ -9,6 +9,7 @@ use crate::access::grant::Granted;
 use crate::access::principal::Repeatable;
 use crate::audit::warrant::Warrant;
 use crate::http::answer::Answer;
+use crate::http::call::Preconditions;
 use crate::http::query::Parameters;
 use crate::kernel::fault::Fault;
 use crate::store::{Done, Hints, Stop, Store, Work};
@@ -31,8 +32,10 @@ pub fn purpose(query: &Parameters) -> Result<Purpose, Fault> {
 pub fn repeatable<A: Mutating>(
     grant: Granted<A>,
     repeatable: Repeatable,
+    preconditions: &Preconditions,
     purpose: Purpose,
 ) -> Result<Granted<A>, Fault> {
+    preconditions.none()?;
     match purpose {
         Purpose::ForGood => Ok(grant.repeatable(repeatable.required()?)),
         Purpose::Rehearsal => Ok(grant),

@@ -4,7 +4,7 @@ use crate::audit::warrant::Warrant;
 use crate::kernel::chance::Series;
 use crate::kernel::credits::Credits;
 use crate::kernel::fault::Code;
-use crate::kernel::ids::{LedgerId, UserId};
+use crate::kernel::ids::{AppId, LedgerId, UserId};
 use crate::kernel::time::Timestamp;
 use crate::store::{Hints, Query, Stop, Work};
 
@@ -46,6 +46,8 @@ pub struct Bill {
     pub amount: Credits,
     /// The module that moves credits, whoever makes it do so: a reference is used once by it.
     pub module: &'static str,
+    /// The app that sells what credits are moved for, where one does.
+    pub app: Option<AppId>,
     /// As in `sub:<id>:<period>`.
     pub reference: String,
     pub description: Option<String>,

@@ -162,6 +162,35 @@ fn a_plan_is_started_changed_canceled_resumed_and_renewed() {
 }
 
 #[test]
+fn a_bill_is_given_back_by_changing_the_subscription_alone_and_shown_to_its_app_alone() {
+    let purser = Purser::start();
+    let (admin, shop) = (purser.admin(), seller(&purser, "shop"));
+    let more = json!({ "credits": 50 });
+    admin.post("/v1/admin/plans", plan("gold", 100, month(), more)).expect(201);
+    let ada = Ada::at(&shop, "ada@example.com", 1000);
+    let bank = seller(&purser, "bank");
+    bank.register("ada@example.com");
+    ada.start("gold");
+    purser.step_clock(32 * DAY_MS);
+    renew(&purser);
+
+    let lines = |who: &Principal| {
+        let path = format!("/v1/users/{}/wallet/entries?kind=debit", ada.id);
+        who.get(&path).expect(200)["items"].as_array().expect("items").clone()
+    };
+    let bills = lines(&shop);
+    assert_eq!(bills.len(), 2);
+    for bill in &bills {
+        let id = bill["id"].as_str().expect("an id");
+        let path = format!("/v1/users/{}/wallet/entries/{id}/refund", ada.id);
+        let refund = shop.with("Idempotency-Key", id).post(&path, json!({}));
+        assert_eq!(refund.refused(422), "not_refundable");
+    }
+    assert_eq!(bills[0]["actor"]["kind"], "system", "the worker's");
+    assert_eq!(lines(&bank), [] as [Value; 0]);
+}
+
+#[test]
 fn a_plan_is_sold_by_its_apps_alone_and_seen_by_all_that_are_permitted() {
     let purser = Purser::start();
     let (admin, shop) = (purser.admin(), seller(&purser, "shop"));

@@ -1,5 +1,7 @@
 //! Wallets: credits that cannot be lost, doubled or overspent.
 
+use std::collections::BTreeSet;
+
 use purser::app::build::job;
 use purser::kernel::chance::Series;
 use purser::kernel::credits::Credits;
@@ -421,7 +423,8 @@ fn a_dry_run_answers_what_would_happen_and_leaves_nothing() {
         |below: &str, body: Value| shop.post(&path(&ada, &format!("{below}?dry_run=true")), body);
     let debit = dry("/debits", json!({ "amount": 30 })).expect(200);
     assert_eq!((&debit["entry"]["id"], &debit["wallet"]["balance"]), (&json!(null), &json!(70)));
-    dry("/credits", json!({ "amount": 1 })).expect(200);
+    let credit = dry("/credits", json!({ "amount": 1, "priority": 7 })).expect(200);
+    assert_eq!(credit["entry"]["slices"][0]["lot"], json!(null), "there is no such lot");
     dry("/holds", json!({ "amount": 30 })).expect(200);
     dry("/transfers", json!({ "amount": 1, "to": { "user_id": bob } })).expect(200);
     assert_eq!(dry("/debits", json!({ "amount": 101 })).refused(402), "insufficient_credits");
@@ -551,6 +554,96 @@ fn an_app_sees_its_own_entries_whole_and_others_in_short_or_not_at_all() {
 }
 
 #[test]
+fn what_other_apps_brought_and_set_aside_is_told_only_where_activity_is_shown() {
+    let purser = Purser::start();
+    let (shop, bank) = (shop(&purser), issuing(&purser, "bank"));
+    let (ada, _) = shop.register("ada@example.com");
+    bank.register("ada@example.com");
+    for (who, key, amount) in [(&bank, "c1", 100), (&bank, "c2", 20), (&shop, "c3", 7)] {
+        let body = json!({ "amount": amount, "reference": format!("pay-{key}") });
+        who.once(&path(&ada, "/credits"), key, body).expect(201);
+    }
+    let ends = json!({ "amount": 9, "category": "promo", "expires_at": "2026-01-01T00:02:00Z" });
+    bank.once(&path(&ada, "/credits"), "c4", ends).expect(201);
+    bank.once(&path(&ada, "/holds"), "h", json!({ "amount": 40, "ttl_seconds": 60 })).expect(201);
+    let lots = |who: &Principal| who.get(&path(&ada, "")).expect(200)["wallet"]["lots"].clone();
+    let found = |who: &Principal, query: &str| {
+        who.get(&path(&ada, &format!("/entries?{query}"))).expect(200)["items"].clone()
+    };
+
+    let hidden = lots(&shop);
+    let lot = |n: usize, field: &str| hidden[n][field].clone();
+    assert_eq!(hidden.as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        (lot(0, "remaining"), lot(0, "expires_at")),
+        (json!(9), json!("2026-01-01T00:02:00.000Z"))
+    );
+    assert_eq!(
+        (lot(1, "id"), lot(1, "amount"), lot(1, "effective_at")),
+        (json!(null), json!(null), json!(null))
+    );
+    assert_eq!(lot(1, "remaining"), 120, "together");
+    assert_eq!((lot(2, "amount"), lot(2, "id").is_string()), (json!(7), true), "its own");
+    let whole = lots(&bank);
+    let amounts: BTreeSet<_> = (0..4).map(|n| whole[n]["amount"].as_i64()).collect();
+    assert_eq!(amounts, [None, Some(9), Some(20), Some(100)].into());
+    purser.step_clock(120_000);
+    purser.block_on(purser.inner.expire_credits()).expect("booked");
+    assert_eq!(found(&shop, "").as_array().map(Vec::len), Some(1), "what has ended is the bank's");
+    let of_bank = found(&bank, "kind=release");
+    assert_eq!(
+        (&of_bank[0]["app_id"], &of_bank[0]["actor"]["kind"]),
+        (&json!("bank"), &json!("system"))
+    );
+    assert_eq!(found(&bank, "kind=expire")[0]["app_id"], "bank");
+    let show = json!({ "preferences": { "privacy": { "activity_visible": true } } });
+    shop.patch(&format!("/v1/users/{ada}"), show).expect(200);
+    assert!(lots(&shop)[0]["id"].is_string());
+    assert_eq!(found(&shop, "").as_array().map(Vec::len), Some(7));
+    assert_eq!(found(&shop, "reference=pay-c1"), json!([]), "what others call theirs is not told");
+    assert_eq!(found(&bank, "reference=pay-c1")[0]["amount"], 100);
+}
+
+#[test]
+fn a_hold_that_an_admin_has_captured_is_told_to_its_app_and_not_refunded_by_it() {
+    let purser = Purser::start();
+    let shop = shop(&purser);
+    let (ada, _) = shop.register("ada@example.com");
+    shop.once(&path(&ada, "/credits"), "c", json!({ "amount": 100 })).expect(201);
+    let held = shop.once(&path(&ada, "/holds"), "h", json!({ "amount": 40 })).expect(201);
+    let hold = id_of(&held, "hold");
+    let capture = format!("/v1/admin/users/{ada}/wallet/holds/{hold}/capture");
+    purser.admin().once(&capture, "p", json!({})).expect(201);
+
+    let again = shop.once(&path(&ada, &format!("/holds/{hold}/release")), "r", json!({}));
+    assert_eq!(again.refused(409), "already_resolved");
+    let listed = shop.get(&path(&ada, "/entries?kind=capture")).expect(200)["items"][0].clone();
+    assert_eq!((&listed["parent"], &listed["app_id"]), (&json!(hold), &json!("shop")));
+    assert_eq!(listed["actor"], json!({ "kind": "operator", "id": null }));
+    let entry = listed["id"].as_str().expect("an id");
+    let refund = shop.once(&path(&ada, &format!("/entries/{entry}/refund")), "f", json!({}));
+    assert_eq!(refund.refused(422), "not_refundable");
+}
+
+#[test]
+fn what_a_post_does_not_look_at_is_refused_and_not_passed_over() {
+    let purser = Purser::start();
+    let shop = shop(&purser);
+    let (ada, _) = shop.register("ada@example.com");
+    shop.once(&path(&ada, "/credits"), "c", json!({ "amount": 100 })).expect(201);
+    let debit = |who: &Principal| who.once(&path(&ada, "/debits"), "d", json!({ "amount": 1 }));
+
+    assert_eq!(debit(&shop.with("If-Match", "\"old\"")).pointers(), ["If-Match"]);
+    assert_eq!(balances(&shop, &ada).0, 100);
+    debit(&shop).expect(201);
+    // A body where none is expected is not passed over either.
+    let unfreeze = format!("/v1/admin/users/{ada}/wallet/unfreeze");
+    let why = purser.admin().once(&unfreeze, "u", json!({ "reason": "It was a mistake" }));
+    assert_eq!(why.refused(422), "invalid");
+    purser.admin().once(&unfreeze, "u", json!({})).expect(200);
+}
+
+#[test]
 fn entries_are_paged_and_filtered_and_a_statement_agrees_with_itself() {
     let purser = Purser::start();
     let shop = shop(&purser);
@@ -665,6 +758,7 @@ fn a_sibling_moves_credits_inside_its_own_unit_once_for_each_reference() {
             warrant: grant.warrant(),
             amount: Credits::new(amount).expect("an amount"),
             module: "subscription",
+            app: None,
             reference: reference.to_owned(),
             description: Some("Plan".to_owned()),
             ids: Series::new(&inner.chance, inner.clock.now()),

@@ -88,10 +88,10 @@ async fn code(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let grant = repeatable(call.grant, call.repeatable, Purpose::ForGood)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, Purpose::ForGood)?;
     let custom = call.body.0.code.as_deref().map(parsed).transpose()?;
     let done = commands::code(&grant, &store, custom).await?;
-    let seen = gate.seen_after(grant.target().user, &done.written);
+    let seen = gate.seen_after(grant.target().user, &done);
     Ok(Answer::created(&done.answer)?.replayed(done.replayed).seen(seen))
 }
 
@@ -107,9 +107,9 @@ async fn redeem(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let grant = repeatable(call.grant, call.repeatable, Purpose::ForGood)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, Purpose::ForGood)?;
     let done = commands::redeem(&grant, &store, redemption(&call.body.0)?).await?;
-    let seen = gate.seen_after(grant.target().user, &done.written);
+    let seen = gate.seen_after(grant.target().user, &done);
     Ok(Answer::created(&done.answer)?.replayed(done.replayed).seen(seen))
 }
 

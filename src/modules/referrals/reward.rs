@@ -173,6 +173,7 @@ fn settle(
             warrant: warrant.clone(),
             amount,
             module: "referrals",
+            app: None,
             reference: format!("ref:{}:{side}", case.user_id),
             description: None,
             ids: ids.clone(),

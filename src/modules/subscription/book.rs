@@ -175,6 +175,7 @@ impl Open<'_, '_, '_> {
             warrant: self.till.warrant.clone(),
             amount,
             module: MODULE,
+            app: self.app.clone(),
             reference: reference.to_owned(),
             description: None,
             ids,

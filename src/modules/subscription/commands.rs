@@ -45,13 +45,13 @@ pub async fn start(grant: &Granted<StartSubscription>, at: Counter<'_>, plan: Na
         }
         let trial_days = if open.may_try() { plan.trial_days } else { 0 };
         let begun = Contract::begin(id, plan.terms(), trial_days, open.at, open.zone);
+        open.sold_by(&app);
         let charge = match begun.status {
             Status::Trialing => None,
             _ => open.take(begun.terms.price, &begun.reference())?,
         };
         let paid = begun.status != Status::Trialing;
         open.contract = Some(Contract { charge, ..begun });
-        open.sold_by(&app);
         if paid {
             open.grant()?;
         }

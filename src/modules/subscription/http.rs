@@ -116,7 +116,7 @@ async fn start(
     (store, gate, purse): (Data<Store>, Data<Gate>, Data<PurseRef>),
 ) -> Result<Answer, Problem> {
     let purpose = purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let plan = plan(&call.body.0.plan)?;
     let counter = Counter { store: &store, purse: **purse, purpose };
     let done = commands::start(&grant, counter, plan).await?;
@@ -133,7 +133,7 @@ async fn change(
     (store, gate, purse): (Data<Store>, Data<Gate>, Data<PurseRef>),
 ) -> Result<Answer, Problem> {
     let purpose = purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (plan, when) = (plan(&call.body.0.plan)?, when(call.body.0.when));
     let counter = Counter { store: &store, purse: **purse, purpose };
     let done = commands::change(&grant, counter, plan, when).await?;
@@ -150,7 +150,7 @@ async fn cancel(
     (store, gate, purse): (Data<Store>, Data<Gate>, Data<PurseRef>),
 ) -> Result<Answer, Problem> {
     let purpose = purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let counter = Counter { store: &store, purse: **purse, purpose };
     let done = commands::cancel(&grant, counter).await?;
     answer(&grant, &gate, purpose, &done)
@@ -166,7 +166,7 @@ async fn resume(
     (store, gate, purse): (Data<Store>, Data<Gate>, Data<PurseRef>),
 ) -> Result<Answer, Problem> {
     let purpose = purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let counter = Counter { store: &store, purse: **purse, purpose };
     let done = commands::resume(&grant, counter).await?;
     answer(&grant, &gate, purpose, &done)
@@ -188,7 +188,7 @@ fn answer<A: Mutating<Target = OnTie>>(
     purpose: Purpose,
     done: &Done<ChangedView>,
 ) -> Result<Answer, Problem> {
-    let seen = gate.seen_after(grant.target().user, &done.written);
+    let seen = gate.seen_after(grant.target().user, done);
     Ok(told(purpose, done)?.seen(seen))
 }
 

@@ -24,5 +24,5 @@ actions! {
     UnfreezeWallet "wallet_unfrozen" Admin => OnPlatform, writes, "An admin unfreezes a wallet.";
     CaptureAnyHold "wallet_hold_captured_by_admin" Admin => OnPlatform, writes, "An admin captures a hold of whichever app.";
     ReleaseAnyHold "wallet_hold_released_by_admin" Admin => OnPlatform, writes, "An admin releases a hold of whichever app.";
-    ExpireCredits "wallet_expired" Itself => OnItself, writes, "Purser books holds and lots whose time was over.";
+    ExpireCredits "wallet_expired" Itself => OnItself, writes, "Purser books holds and lots whose time was over. An operation that comes first books them with its own entry; the ledger has a line for each.";
 }

@@ -40,11 +40,33 @@ impl Author {
         }
     }
 
-    /// What ends by time is nobody's doing, whoever came by.
-    fn time(request_id: Option<String>) -> Self {
-        let (app_id, connection_id) = (None, None);
+    /// What ends by time is nobody's doing, whoever came by; it is theirs whose hold or lot it was.
+    fn time(theirs: Theirs, request_id: Option<String>) -> Self {
         let (actor, scope) = (Actor::system("expiry"), SYSTEM.to_owned());
+        let Theirs { app_id, connection_id } = theirs;
         Self { actor, app_id, connection_id, request_id, scope }
+    }
+}
+
+/// Whose a line is, where somebody else wrote it.
+#[derive(Default)]
+struct Theirs {
+    app_id: Option<AppId>,
+    connection_id: Option<ConnectionId>,
+}
+
+impl Theirs {
+    /// Who placed the hold that a line ends.
+    fn of_hold(wallet: &Wallet, line: &Line) -> Option<Self> {
+        let hold = wallet.holds.iter().find(|hold| line.hold == Some(hold.id))?;
+        Some(Self { app_id: Some(hold.app_id.clone()), connection_id: hold.connection_id })
+    }
+
+    /// Who brought the lot of which a line ends what was left.
+    fn of_lot(wallet: &Wallet, line: &Line) -> Option<Self> {
+        let ended = line.slices.first()?.lot;
+        let lot = wallet.lots.iter().find(|lot| lot.id == ended)?;
+        Some(Self { app_id: lot.app_id.clone(), connection_id: None })
     }
 }
 
@@ -94,8 +116,12 @@ pub fn book(
         never_used(work, user, slip, operation.kind(), reference)?;
     }
     let at = holder.moment(work.now());
-    let outcome = model::operate(holder.wallet(), at, operation, &slip.ids)
+    let mut outcome = model::operate(holder.wallet(), at, operation, &slip.ids)
         .map_err(|refusal| fault(&refusal, operation))?;
+    let main = LedgerId(outcome.main().id);
+    for lot in outcome.wallet.lots.iter_mut().filter(|lot| lot.source == main) {
+        lot.app_id.clone_from(&slip.author.app_id);
+    }
     let entry = write(work, &holder, at, slip, &outcome, operation)?;
     if let Some(reference) = &slip.reference {
         work.refer_to(reference);
@@ -167,12 +193,18 @@ fn of_operation(
         Operation::Hold { expires_at, .. } => Some(*expires_at),
         _ => None,
     };
-    Entry {
+    let mut entry = Entry {
         parent: slip.parent.or(line.hold),
         counterpart: slip.counterpart.clone(),
         expires_at,
         ..entry(holder, at, &slip.author, line, reference)
+    };
+    if entry.app_id.is_none()
+        && let Some(Theirs { app_id, connection_id }) = Theirs::of_hold(holder.wallet(), line)
+    {
+        (entry.app_id, entry.connection_id) = (app_id, connection_id);
     }
+    entry
 }
 
 fn by_time(holder: &Holder, at: Timestamp, slip: &Slip, line: &Line) -> Entry {
@@ -182,7 +214,9 @@ fn by_time(holder: &Holder, at: Timestamp, slip: &Slip, line: &Line) -> Entry {
         (None, Some(slice)) => format!("exp:{}:{}", slice.lot, line.seq),
         (None, None) => format!("exp:{}", line.seq),
     };
-    let author = Author::time(slip.author.request_id.clone());
+    let wallet = holder.wallet();
+    let theirs = Theirs::of_hold(wallet, line).or_else(|| Theirs::of_lot(wallet, line));
+    let author = Author::time(theirs.unwrap_or_default(), slip.author.request_id.clone());
     Entry { parent: line.hold, ..entry(holder, at, &author, line, ended) }
 }
 
@@ -246,6 +280,9 @@ pub fn why_not_open(
 
 fn fault(refusal: &Refusal, operation: &Operation) -> Fault {
     match refusal {
+        Refusal::Disabled if matches!(operation, Operation::Receive { .. }) => {
+            Fault::new(Code::ModuleDisabled, "The payee's wallet is disabled.")
+        }
         Refusal::Disabled => Fault::of(Code::ModuleDisabled),
         Refusal::Frozen => Fault::of(Code::WalletFrozen),
         Refusal::Insufficient { short_by } => {

@@ -65,6 +65,7 @@ pub async fn credit(grant: &Granted<Credit>, store: &Store, issue: Issue, terms:
     let operation = Operation::Credit { amount: issue.amount, nature };
     let (app, now) = (target.app.clone(), at);
     let hints = Hints::none().and(&Tally::key_of(&Tally::issued(&app, now)));
+    let hints = hints.look(&App::by_id(&app));
     let plan = Plan::new(grant, store, &terms, &[LineKind::Credit]).hinting(hints);
     let issued = move |work: &mut Work| {
         still_to_come(issue, now)?;
@@ -150,11 +151,12 @@ pub async fn transfer(
 }
 
 fn hints(payee: Option<UserId>, to: &Payee, app: &AppId) -> Hints {
+    let hints = Hints::none().look(&App::by_id(app));
     match (payee, to) {
-        (None, _) => Hints::none(),
-        (Some(payee), Payee::Account(_)) => Hints::none().and(&Holder::by_id(payee)),
+        (None, _) => hints,
+        (Some(payee), Payee::Account(_)) => hints.and(&Holder::by_id(payee)),
         (Some(payee), Payee::User(_)) => {
-            Hints::none().and(&Holder::by_id(payee)).look(&Connection::between(payee, app))
+            hints.and(&Holder::by_id(payee)).look(&Connection::between(payee, app))
         }
     }
 }
@@ -307,6 +309,11 @@ pub async fn refund(
         let entry = work.get(&Entry::by_id(refunding.entry))?;
         if entry.user_id != target.user || entry.app_id.as_ref() != Some(&target.app) {
             return Err(Fault::of(Code::NotFound).into());
+        }
+        // A subscription's bill is given back by changing the subscription.
+        if entry.scope != slip.author.scope {
+            let detail = "This app did not take these credits itself: a module or an admin did.";
+            return Err(Fault::new(Code::NotRefundable, detail).into());
         }
         let slip = Slip { parent: Some(entry.id), ..slip.clone() };
         put_back(work, &slip, entry, refunding)

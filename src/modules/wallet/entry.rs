@@ -37,6 +37,7 @@ pub struct Entry {
     pub held_after: i64,
     pub available_after: i64,
     pub slices: Vec<Slice>,
+    /// Whose it is: the app's that did it, or for which a module, an admin or time did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_id: Option<AppId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,12 +31,16 @@ pub async fn expire(grant: &Granted<ExpireCredits>, store: &Store) -> Result<boo
     let query = Query::of(Holder::KIND.collection, due).sort(doc! { "modules.wallet.due_at": 1 });
     let query = query.only(doc! { "_id": 1 }).limit(WALLETS);
     let due: Vec<Due> = store.list(&grant.pass(), query).await?;
-    let found = due.len();
+    let whole_round = due.len() == WALLETS;
     let booked = due.into_iter().map(|due| one(grant, store, due.user));
     let booked: Vec<_> =
         futures_util::stream::iter(booked).buffer_unordered(AT_ONCE).collect().await;
-    booked.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(found == WALLETS)
+    let some = booked.iter().any(Result::is_ok);
+    // One that cannot be booked holds up none of the others, and is met again in the next round.
+    match booked.into_iter().find_map(Result::err) {
+        Some(fault) if !some => Err(fault),
+        _ => Ok(whole_round && some),
+    }
 }
 
 async fn one(grant: &Granted<ExpireCredits>, store: &Store, user: UserId) -> Result<bool, Fault> {

@@ -8,11 +8,12 @@ use super::actions::{
     CaptureHold, CheckName, Credit, Debit, PlaceHold, ReadWallet, Refund, ReleaseHold, Transfer,
 };
 use super::commands;
+use super::holdings::WalletView;
 use super::model::LineKind;
 use super::plan::Purpose;
 use super::queries::{self, Filter};
 use super::statement::{self, Period, StatementView};
-use super::view::{HeldView, ItemView, MovedView, WalletView};
+use super::view::{HeldView, ItemView, MovedView};
 use super::wire::{
     self, CaptureBody, CreditBody, DebitBody, HoldBody, RefundBody, ReleaseBody, TransferBody,
 };
@@ -134,15 +135,20 @@ async fn entries(
 #[utoipa::path(get, path = "/v1/users/{user}/wallet/balance", operation_id = "read_balance", tag = "apps",
     extensions(("x-needs" = json!(needs::<ReadWallet>()))),
     params(("user" = String, Path),
-        ("at" = String, Query, format = DateTime, description = "RFC 3339, not in the future")),
+        ("at" = String, Query, format = DateTime, description = "RFC 3339, not in the future; what was booked at this moment counts")),
     responses((status = 200, body = PastView)))]
-async fn balance(call: Call<ReadWallet>, store: Data<Store>) -> Result<Answer, Problem> {
+async fn balance(
+    call: Call<ReadWallet>,
+    store: Data<Store>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
     call.query.only(&["at"])?;
     let at = past(&call.query, call.grant.now())?;
     let entry = queries::at(&call.grant, &store, at).await?;
     let figures = entry.map(|entry| (entry.balance_after, entry.held_after, entry.seq));
     let (balance, held, seq) = figures.unwrap_or_default();
-    Ok(Answer::ok(&PastView { at: rfc3339(at), balance, held, seq })?)
+    let seen = gate.seen_of(&call.grant, &[]);
+    Ok(Answer::ok(&PastView { at: rfc3339(at), balance, held, seq })?.seen(seen))
 }
 
 /// Read a statement: all entries of a period between its two balances, as JSON or CSV.
@@ -154,10 +160,15 @@ async fn balance(call: Call<ReadWallet>, store: Data<Store>) -> Result<Answer, P
         ("format" = Option<String>, Query, pattern = "^(json|csv)$", example = "json", description = "`json`, unless sent")),
     responses((status = 200, description = "At most 10,000 entries", content(
         (StatementView = "application/json"), (String = "text/csv", example = json!("created_at,kind,amount,balance_change,balance,reference,description,account_number"))))))]
-async fn statement(call: Call<ReadWallet>, store: Data<Store>) -> Result<Answer, Problem> {
+async fn statement(
+    call: Call<ReadWallet>,
+    store: Data<Store>,
+    gate: Data<Gate>,
+) -> Result<Answer, Problem> {
     let (period, as_csv) = period(&call.query, call.grant.now())?;
     let view = statement::statement(&call.grant, &store, period).await?;
-    Ok(if as_csv { Answer::csv(view.csv()?) } else { Answer::ok(&view)? })
+    let answer = if as_csv { Answer::csv(view.csv()?) } else { Answer::ok(&view)? };
+    Ok(answer.seen(gate.seen_of(&call.grant, &[])))
 }
 
 /// Issue credits: a new lot. Only where an admin lets the app (`may_issue`).
@@ -171,7 +182,7 @@ async fn credit(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (issue, terms) = wire::issue(&call.body.0, purpose)?;
     let done = commands::credit(&grant, &store, issue, terms).await?;
     answer(&grant, &gate, purpose, &done)
@@ -188,7 +199,7 @@ async fn debit(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (amount, terms) = wire::debit(&call.body.0, purpose)?;
     let done = commands::debit(&grant, &store, amount, terms).await?;
     answer(&grant, &gate, purpose, &done)
@@ -206,7 +217,7 @@ async fn transfer(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (amount, payee, terms) = wire::transfer(&call.body.0, purpose)?;
     let done = commands::transfer(&grant, &store, amount, payee, terms).await?;
     answer(&grant, &gate, purpose, &done)
@@ -223,7 +234,7 @@ async fn hold(
     gate: Data<Gate>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (amount, ttl_seconds, terms) = wire::hold(&call.body.0, purpose)?;
     let done = commands::hold(&grant, &store, amount, ttl_seconds, terms).await?;
     answer(&grant, &gate, purpose, &done)
@@ -241,7 +252,7 @@ async fn capture(
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (amount, terms) = wire::capture(&call.body.0, purpose)?;
     let hold = wire::ledger_id(&path.1)?;
     let done = commands::capture(&grant, &store, hold, amount, terms).await?;
@@ -260,7 +271,7 @@ async fn release(
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (terms, hold) = (wire::release(&call.body.0, purpose)?, wire::ledger_id(&path.1)?);
     let done = commands::release(&grant, &store, hold, terms).await?;
     answer(&grant, &gate, purpose, &done)
@@ -279,7 +290,7 @@ async fn refund(
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let entry = wire::ledger_id(&path.1)?;
     let (refunding, terms) = wire::refund(&call.body.0, entry, purpose, grant.now())?;
     let done = commands::refund(&grant, &store, refunding, terms).await?;
@@ -309,7 +320,7 @@ fn answer<A: Mutating<Target = OnTie>>(
     purpose: Purpose,
     done: &Done<impl Serialize>,
 ) -> Result<Answer, Problem> {
-    let seen = gate.seen_after(grant.target().user, &done.written);
+    let seen = gate.seen_after(grant.target().user, done);
     Ok(told(purpose, done)?.seen(seen))
 }
 
@@ -347,7 +358,11 @@ fn period(query: &Parameters, now: Timestamp) -> Result<(Period, bool), Fault> {
     query.only(&["from", "to", "format"])?;
     let from = query.parsed("from", TIME, parse_rfc3339)?;
     let from = from.ok_or_else(|| Fault::invalid("from", "required", TIME))?;
-    let to = query.parsed("to", TIME, parse_rfc3339)?.unwrap_or(now);
+    let to = query.parsed("to", TIME, parse_rfc3339)?;
+    if to.is_none() && from > now {
+        return Err(Fault::invalid("from", "not_accepted", "a time that is not in the future"));
+    }
+    let to = to.unwrap_or(now);
     if to < from {
         return Err(Fault::invalid("to", "not_accepted", "a time that is not before `from`"));
     }

@@ -29,6 +29,7 @@ mod book;
 mod commands;
 mod entry;
 mod expiry;
+mod holdings;
 mod http;
 mod lines;
 mod model;

@@ -75,12 +75,23 @@ impl Purse for Wallet {
 
 fn slip(bill: &Bill) -> Slip {
     Slip {
-        author: Author { scope: scope(bill.module), ..Author::of(&bill.warrant) },
+        author: author(bill),
         reference: Some(bill.reference.clone()),
         note: Note { description: bill.description.clone(), ..Note::default() },
         parent: None,
         counterpart: None,
         ids: bill.ids.clone(),
+    }
+}
+
+/// It is the app's that sells what is moved for, whoever comes by.
+fn author(bill: &Bill) -> Author {
+    let author = Author { scope: scope(bill.module), ..Author::of(&bill.warrant) };
+    match &bill.app {
+        Some(app) if author.app_id.as_ref() != Some(app) => {
+            Author { app_id: Some(app.clone()), connection_id: None, ..author }
+        }
+        _ => author,
     }
 }
 

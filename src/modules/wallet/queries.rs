@@ -76,8 +76,13 @@ pub(super) async fn page(
     after: Option<Position>,
 ) -> Result<Page<ItemView, Position>, Fault> {
     let mut condition = condition(user, filter, after);
-    if let Looker::App { id, sees_others: false } = looker {
-        condition.insert("app_id", doc! { "$in": [id.as_str(), bson::Bson::Null] });
+    if let Looker::App { id, sees_others } = looker {
+        if filter.reference.is_some() {
+            // What others call theirs must not be found out by asking for it.
+            condition.insert("app_id", id.as_str());
+        } else if !sees_others {
+            condition.insert("app_id", doc! { "$in": [id.as_str(), bson::Bson::Null] });
+        }
     }
     let rows = newest(pass, store, condition, limit.rows() + 1).await?;
     let page = Page::cut(rows, limit, Position::of);

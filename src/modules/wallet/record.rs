@@ -57,6 +57,9 @@ pub struct Lot {
     pub expires_at: Option<Timestamp>,
     /// The entry that brought it.
     pub source: LedgerId,
+    /// Whose operation that was, where it was an app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<AppId>,
 }
 
 /// What decides when credits are spent and when they end. Credits that are moved keep it.

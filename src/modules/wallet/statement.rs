@@ -9,15 +9,17 @@ use utoipa::ToSchema;
 use super::actions::ReadWallet;
 use super::entry::Entry;
 use super::queries::{self, Filter, Position};
-use super::view::{EntryView, ItemView, Looker, OthersEntryView};
+use super::view::{EntryView, ItemView, OthersEntryView};
 use crate::access::grant::Granted;
+use crate::kernel::credits::CREDITS_MAX;
 use crate::kernel::fault::Fault;
 use crate::kernel::text::cell;
 use crate::kernel::time::{Timestamp, rfc3339};
 use crate::store::Store;
 
-/// Entries of one statement.
+/// Entries of one statement, and slices of lots in them.
 pub const ENTRIES_MAX: usize = 10_000;
+const SLICES_MAX: usize = 50_000;
 const ROWS: usize = 1000;
 
 pub struct Period {
@@ -53,13 +55,14 @@ pub async fn statement(
     let target = grant.target();
     let entries = all(grant, store, &period).await?;
     let looker = queries::looker(target)?;
-    let changed: i64 = entries.iter().map(|entry| entry.balance_change).sum();
+    let change = |entry: &Entry| i128::from(entry.balance_change);
+    let changed: i128 = entries.iter().map(change).sum();
     let closing = match entries.last() {
         Some(last) => last.balance_after,
         None => before(grant, store, period.from).await?,
     };
-    let seen: Vec<&Entry> = entries.iter().filter(|entry| looker.sees(entry)).collect();
-    let shown: i64 = seen.iter().map(|entry| entry.balance_change).sum();
+    let hidden = entries.iter().filter(|entry| !looker.sees(entry));
+    let not_shown = presentable(hidden.map(change).sum())?;
     let items = queries::shown(&grant.pass(), store, target.user, &looker, &entries).await?;
     let user = target.records.user.record::<super::record::Holder>()?;
     Ok(StatementView {
@@ -67,10 +70,20 @@ pub async fn statement(
         to: rfc3339(period.to),
         account_number: user.account_number.as_str().to_owned(),
         currency: user.modules.wallet.currency,
-        opening_balance: closing - changed,
+        opening_balance: presentable(i128::from(closing) - changed)?,
         closing_balance: closing,
-        not_shown: changed - shown,
+        not_shown,
         items,
+    })
+}
+
+/// A sum that every reader of JSON takes for what it is.
+fn presentable(sum: i128) -> Result<i64, Fault> {
+    let sum = i64::try_from(sum).ok().filter(|sum| sum.abs() <= CREDITS_MAX);
+    sum.ok_or_else(|| {
+        let accepted = "a period in which less was moved by other apps: the sum of what is not shown \
+            is beyond 9007199254740991";
+        Fault::invalid("from", "out_of_range", accepted)
     })
 }
 
@@ -82,17 +95,19 @@ async fn all(
 ) -> Result<Vec<Entry>, Fault> {
     let filter = Filter { from: Some(period.from), to: Some(period.to), ..Filter::default() };
     let (mut entries, mut after): (Vec<Entry>, Option<Position>) = (Vec::new(), None);
+    let mut slices = 0;
     loop {
         let condition = queries::condition(grant.target().user, &filter, after);
         let page = queries::newest(&grant.pass(), store, condition, ROWS).await?;
         let rows = page.len();
+        slices += page.iter().map(|entry| entry.slices.len()).sum::<usize>();
         entries.extend(page);
+        if entries.len() > ENTRIES_MAX || slices > SLICES_MAX {
+            let accepted = "a period with at most 10,000 entries, and 50,000 slices in them";
+            return Err(Fault::invalid("from", "too_many", accepted));
+        }
         if rows < ROWS {
             break;
-        }
-        if entries.len() >= ENTRIES_MAX {
-            let accepted = "a period with at most 10,000 entries";
-            return Err(Fault::invalid("from", "too_many", accepted));
         }
         after = entries.last().map(Position::of);
     }
@@ -185,10 +200,4 @@ fn row(item: &ItemView, balance: &mut i64) -> [String; 8] {
         description,
         account,
     ]
-}
-
-impl Looker {
-    fn sees(&self, entry: &Entry) -> bool {
-        self.item(entry, None).is_some()
-    }
 }

@@ -11,7 +11,7 @@ use super::book::Booked;
 use super::entry::{Entry, Note};
 use super::model::{self, LineKind};
 use super::plan::Purpose;
-use super::record::{Category, Hold, Lot, Slice, Wallet};
+use super::record::{Category, Hold, Slice, Wallet};
 use crate::audit::actor::{Actor, ActorKind};
 use crate::crypto::envelope::DataKey;
 use crate::kernel::fault::Fault;
@@ -132,59 +132,12 @@ pub enum ItemView {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SliceView {
-    #[schema(pattern = "^[0-9a-f]{24}$", example = "65f1a2b3c4d5e6f7a8b9c0d1")]
-    lot: String,
+    /// `null` for a lot that is not there, in the answer to a dry run.
+    #[schema(required = true, pattern = "^[0-9a-f]{24}$", example = "65f1a2b3c4d5e6f7a8b9c0d1")]
+    lot: Option<String>,
     #[schema(minimum = 1)]
     pub amount: i64,
     category: Category,
-    #[schema(required = true)]
-    expires_at: Option<String>,
-}
-
-/// A wallet as an app sees it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WholeWalletView)] // the user record has a WalletView
-pub struct WalletView {
-    wallet: WholeView,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct WholeView {
-    enabled: bool,
-    /// Whole credits: the sum of all entries.
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
-    balance: i64,
-    #[schema(minimum = 0)]
-    held: i64,
-    /// What can be spent now: neither held, nor expired, nor still to come into effect.
-    #[schema(minimum = 0)]
-    available: i64,
-    #[schema(example = "credits")]
-    currency: String,
-    #[schema(minimum = 0)]
-    seq: i64,
-    /// A frozen wallet takes credits and refuses the rest.
-    frozen: bool,
-    last_updated: String,
-    /// In the order in which they are spent.
-    #[schema(max_items = 256)]
-    lots: Vec<LotView>,
-    /// Those that this caller placed and can resolve.
-    #[schema(max_items = 512)]
-    holds: Vec<HoldView>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct LotView {
-    id: String,
-    #[schema(minimum = 1)]
-    pub amount: i64,
-    #[schema(minimum = 1)]
-    remaining: i64,
-    category: Category,
-    #[schema(minimum = 1, maximum = 1000)]
-    priority: i64,
-    effective_at: String,
     #[schema(required = true)]
     expires_at: Option<String>,
 }
@@ -220,6 +173,11 @@ impl MovedView {
         let mut shown = EntryView::of(entry, Some(note.clone()), ForWhom::Maker);
         if purpose == Purpose::Rehearsal {
             shown.id = None;
+            let new = wallet.lots.iter().filter(|lot| lot.source == entry.id);
+            let new: Vec<String> = new.map(|lot| lot.id.to_string()).collect();
+            for slice in &mut shown.slices {
+                slice.lot = slice.lot.take().filter(|lot| !new.contains(lot));
+            }
         }
         Self { entry: shown, wallet: SummaryView::of(wallet, entry.created_at) }
     }
@@ -305,7 +263,7 @@ impl AuthorView {
 impl SliceView {
     fn of(slice: &Slice) -> Self {
         Self {
-            lot: slice.lot.to_string(),
+            lot: Some(slice.lot.to_string()),
             amount: slice.amount,
             category: slice.category,
             expires_at: slice.expires_at.map(rfc3339),
@@ -314,74 +272,37 @@ impl SliceView {
 }
 
 impl Looker {
-    /// An app sees what it has booked itself as a whole, and of the rest what it is allowed: what
-    /// other apps did only where the person shows it, what time and admins did always.
+    /// An app sees what is its own as a whole, and of the rest what it is allowed: what is other apps'
+    /// only where the person shows it, what is no app's always.
     pub fn item(&self, entry: &Entry, note: Option<Note>) -> Option<ItemView> {
+        let whole = |whom| Some(ItemView::Own(Box::new(EntryView::of(entry, note, whom))));
         match self {
-            Self::Admin { .. } => {
-                Some(ItemView::Own(Box::new(EntryView::of(entry, note, ForWhom::Admin))))
-            }
-            Self::App { id, .. } if entry.app_id.as_ref() == Some(id) => {
-                Some(ItemView::Own(Box::new(EntryView::of(entry, note, ForWhom::Maker))))
-            }
-            Self::App { sees_others, .. } if *sees_others || entry.app_id.is_none() => {
-                Some(ItemView::Others(OthersEntryView {
-                    kind: entry.kind,
-                    amount: entry.amount,
-                    balance_change: entry.balance_change,
-                    created_at: rfc3339(entry.created_at),
-                }))
-            }
+            Self::Admin { .. } => whole(ForWhom::Admin),
+            Self::App { id, .. } if entry.app_id.as_ref() == Some(id) => whole(ForWhom::Maker),
+            Self::App { .. } if self.sees(entry) => Some(ItemView::Others(OthersEntryView {
+                kind: entry.kind,
+                amount: entry.amount,
+                balance_change: entry.balance_change,
+                created_at: rfc3339(entry.created_at),
+            })),
             Self::App { .. } => None,
         }
     }
 
-    fn sees_hold(&self, hold: &Hold) -> bool {
+    pub fn sees(&self, entry: &Entry) -> bool {
+        self.sees_of(entry.app_id.as_ref())
+    }
+
+    pub fn sees_of(&self, app: Option<&AppId>) -> bool {
         match self {
-            Self::Admin { .. } => true,
-            Self::App { id, .. } => hold.app_id == *id,
-        }
-    }
-}
-
-impl WalletView {
-    pub fn of(wallet: &Wallet, at: Timestamp, looker: &Looker) -> Self {
-        let mut lots: Vec<&Lot> = wallet.lots.iter().collect();
-        lots.sort_by_key(|lot| (!lot.nature().is_effective(at), model::order(lot)));
-        let holds = wallet.holds.iter().filter(|hold| hold.expires_at > at);
-        Self {
-            wallet: WholeView {
-                enabled: wallet.enabled,
-                balance: wallet.balance,
-                held: model::held(wallet, at),
-                available: model::available(wallet, at),
-                currency: wallet.currency.clone(),
-                seq: wallet.seq,
-                frozen: wallet.frozen,
-                last_updated: rfc3339(wallet.last_updated),
-                lots: lots.into_iter().map(LotView::of).collect(),
-                holds: holds.filter(|hold| looker.sees_hold(hold)).map(HoldView::of).collect(),
-            },
-        }
-    }
-}
-
-impl LotView {
-    fn of(lot: &Lot) -> Self {
-        Self {
-            id: lot.id.to_string(),
-            amount: lot.amount,
-            remaining: lot.remaining,
-            category: lot.category,
-            priority: lot.priority,
-            effective_at: rfc3339(lot.effective_at),
-            expires_at: lot.expires_at.map(rfc3339),
+            Self::Admin { .. } | Self::App { sees_others: true, .. } => true,
+            Self::App { id, .. } => app.is_none_or(|app| app == id),
         }
     }
 }
 
 impl HoldView {
-    fn of(hold: &Hold) -> Self {
+    pub fn of(hold: &Hold) -> Self {
         Self {
             id: Some(hold.id.to_string()),
             amount: hold.amount,

@@ -363,7 +363,12 @@ impl Checks {
         purpose: Purpose,
     ) -> Terms {
         let mut line = |pointer: &str, value: Option<&str>, most| {
-            value.map(|value| self.parsed(pointer, value, |value| text::line(value, most)))
+            let value = value?;
+            if value.trim().chars().count() > most {
+                self.add(pointer, "too_long", format!("at most {most} characters"));
+                return None;
+            }
+            Some(self.parsed(pointer, value, |value| text::line(value, most)))
         };
         let reference = line("/reference", reference, REFERENCE_CHARACTERS_MAX);
         let description = line("/description", description, TEXT_CHARACTERS_MAX);
@@ -374,11 +379,18 @@ impl Checks {
             let name_fits =
                 text::line(name, METADATA_NAME_CHARACTERS_MAX).is_ok_and(|n| n == *name);
             if !name_fits {
-                let accepted = "names of 1 to 40 characters, without control characters";
+                let sent: String = name.chars().take(METADATA_NAME_CHARACTERS_MAX).collect();
+                let accepted = format!(
+                    "names of 1 to 40 characters, without control characters: not {sent:?}"
+                );
                 self.add("/metadata", "invalid_key", accepted);
-            } else if value.chars().count() > TEXT_CHARACTERS_MAX || value.contains('\0') {
-                let pointer = format!("/metadata/{}", name.replace('~', "~0").replace('/', "~1"));
-                self.add(&pointer, "too_long", "at most 500 characters, none of them NUL");
+                continue;
+            }
+            let pointer = || format!("/metadata/{}", name.replace('~', "~0").replace('/', "~1"));
+            if value.chars().count() > TEXT_CHARACTERS_MAX {
+                self.add(&pointer(), "too_long", "at most 500 characters");
+            } else if value.contains('\0') {
+                self.add(&pointer(), "not_accepted", "a text without NUL");
             }
         }
         let note = Note { description, metadata: metadata.clone(), reason: None };

@@ -18,10 +18,11 @@ use crate::modules::asked::{repeatable, told};
 use crate::modules::wallet::actions::{
     AdjustWallet, CaptureAnyHold, FreezeWallet, ReadWallets, ReleaseAnyHold, UnfreezeWallet,
 };
+use crate::modules::wallet::holdings::WalletView;
 use crate::modules::wallet::http::{EntryItems, filter};
 use crate::modules::wallet::model::LineKind;
 use crate::modules::wallet::plan::Purpose;
-use crate::modules::wallet::view::{MovedView, WalletView};
+use crate::modules::wallet::view::MovedView;
 use crate::modules::wallet::wire::{self, AdjustBody, CaptureBody, ReleaseBody, WhyBody};
 use crate::store::Store;
 
@@ -106,7 +107,7 @@ async fn adjust(
     path: Path<String>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (correction, terms) = wire::adjustment(&call.body.0, purpose)?;
     let done = commands::adjust(&grant, &store, user_id(&path)?, correction, terms).await?;
     Ok(told(purpose, &done)?)
@@ -123,7 +124,7 @@ async fn freeze(
     path: Path<String>,
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let grant = repeatable(call.grant, call.repeatable, Purpose::ForGood)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, Purpose::ForGood)?;
     let (user, reason) = (user_id(&path)?, wire::why(&call.body.0)?);
     let done = commands::freeze(&grant, &store, user, reason).await?;
     Ok(Answer::ok(&done.answer)?.replayed(done.replayed))
@@ -140,7 +141,7 @@ async fn unfreeze(
     path: Path<String>,
 ) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let grant = repeatable(call.grant, call.repeatable, Purpose::ForGood)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, Purpose::ForGood)?;
     let done = commands::unfreeze(&grant, &store, user_id(&path)?).await?;
     Ok(Answer::ok(&done.answer)?.replayed(done.replayed))
 }
@@ -156,7 +157,7 @@ async fn capture(
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let (amount, terms) = wire::capture(&call.body.0, purpose)?;
     let (user, hold) = (user_id(&path.0)?, wire::ledger_id(&path.1)?);
     let done = commands::capture(&grant, &store, user, (hold, amount), terms).await?;
@@ -174,7 +175,7 @@ async fn release(
     path: Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let purpose = wire::purpose(&call.query)?;
-    let grant = repeatable(call.grant, call.repeatable, purpose)?;
+    let grant = repeatable(call.grant, call.repeatable, &call.preconditions, purpose)?;
     let terms = wire::release(&call.body.0, purpose)?;
     let (user, hold) = (user_id(&path.0)?, wire::ledger_id(&path.1)?);
     let done = commands::release(&grant, &store, user, hold, terms).await?;

@@ -228,6 +228,7 @@ impl Book {
                     effective_at,
                     expires_at,
                     source,
+                    app_id: None,
                 });
                 id
             }
