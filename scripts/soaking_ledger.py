@@ -20,7 +20,7 @@ MAIN = {
 TAKES = ("debit", "transfer_out", "capture", "expire")
 TOLD = ("kind", "amount", "balance_change", "held_change", "balance_after", "held_after", "seq", "reference")
 
-ENTRY_FIELDS = (*TOLD, "user_id", "available_after", "trail_seq", "slices", "app_id", "parent")
+ENTRY_FIELDS = (*TOLD, "user_id", "available_after", "trail_seq", "slices", "app_id", "scope", "parent")
 USER_FIELDS = ("revision", "modules.wallet")
 TRAIL_FIELDS = ("subject", "seq", "reference")
 TALLY_FIELDS = ("amount",)
@@ -66,7 +66,10 @@ def check_operations(findings, operations, entries):
     """Each acknowledged operation has one entry, as it was told; nothing else has happened."""
     found = collections.defaultdict(list)
     for entry in entries:
-        if "app_id" in entry and entry["kind"] != "transfer_in":
+        if not is_by_app(entry):
+            if "app_id" not in entry:
+                findings.add(f"nobody knows whose this was: {entry}", "lost")
+        elif entry["kind"] != "transfer_in":
             found[entry["app_id"], entry["kind"], entry["reference"]].append(entry)
     for operation in operations:
         stored = found.pop((operation.app, MAIN[operation.kind], operation.reference), [])
@@ -84,6 +87,11 @@ def check_operations(findings, operations, entries):
             findings.expect(f"{operation}, told", pick(told), pick(stored))
     for stored in found.values():
         findings.add(f"nobody was told of {stored}", "doubled")
+
+
+def is_by_app(entry):
+    """Else its time was over, and it is the app's whose hold or lot that was."""
+    return entry["scope"].startswith("app:")
 
 
 def pick(entry):
@@ -246,5 +254,5 @@ def check_trail(findings, users, ledgers, trail):
             at = f"user {user['_id']}, entry {entry['seq']}"
             if entry["trail_seq"] not in of_user:
                 findings.add(f"{at}: the trail has no number {entry['trail_seq']}", "lost")
-            elif entry["kind"] in MAIN.values() and "app_id" in entry:
+            elif entry["kind"] in MAIN.values() and is_by_app(entry):
                 findings.expect(f"{at}, trail", of_user[entry["trail_seq"]], entry["reference"])
