@@ -49,7 +49,6 @@ impl Author {
 }
 
 /// Whose a line is, where somebody else wrote it.
-#[derive(Default)]
 struct Theirs {
     app_id: Option<AppId>,
     connection_id: Option<ConnectionId>,
@@ -216,7 +215,10 @@ fn by_time(holder: &Holder, at: Timestamp, slip: &Slip, line: &Line) -> Entry {
     };
     let wallet = holder.wallet();
     let theirs = Theirs::of_hold(wallet, line).or_else(|| Theirs::of_lot(wallet, line));
-    let author = Author::time(theirs.unwrap_or_default(), slip.author.request_id.clone());
+    // Credits whose end came between payer and payee arrive and end in one step: they are the sender's.
+    let sent_by = || Theirs { app_id: slip.author.app_id.clone(), connection_id: None };
+    let theirs = theirs.unwrap_or_else(sent_by);
+    let author = Author::time(theirs, slip.author.request_id.clone());
     Entry { parent: line.hold, ..entry(holder, at, &author, line, ended) }
 }
 
