@@ -605,6 +605,27 @@ fn what_other_apps_brought_and_set_aside_is_told_only_where_activity_is_shown() 
 }
 
 #[test]
+fn credits_whose_end_comes_between_payer_and_payee_arrive_and_end_as_the_senders() {
+    let purser = Purser::start();
+    let shop = shop(&purser);
+    let (ada, _) = shop.register("ada@example.com");
+    let (bob, _) = shop.register("bob@example.com");
+    let ends = json!({ "amount": 9, "expires_at": "2026-01-01T00:01:00Z" });
+    shop.once(&path(&ada, "/credits"), "c", ends).expect(201);
+    // Somebody whose clock is fast has seen a later moment of the payee.
+    purser.step_clock(120_000);
+    shop.once(&path(&bob, "/credits"), "b", json!({ "amount": 1 })).expect(201);
+    purser.step_clock(-120_000);
+
+    let send = json!({ "amount": 9, "to": { "user_id": bob } });
+    shop.once(&path(&ada, "/transfers"), "t", send).expect(201);
+
+    assert_eq!((balances(&shop, &ada).0, balances(&shop, &bob).0), (0, 1));
+    let ended = shop.get(&path(&bob, "/entries?kind=expire")).expect(200)["items"][0].clone();
+    assert_eq!((&ended["amount"], &ended["app_id"]), (&json!(9), &json!("shop")));
+}
+
+#[test]
 fn a_hold_that_an_admin_has_captured_is_told_to_its_app_and_not_refunded_by_it() {
     let purser = Purser::start();
     let shop = shop(&purser);
